@@ -1,0 +1,348 @@
+"""The contract: the facts that travel inside a model file, typed, strict, as JSON and back.
+
+A contract says everything a stranger needs to run the model and to know what may be done with it: task,
+input channels by modality name, grid, normalisation, what the output means, label names, licence, how it
+was trained, and the hash of the bytes it belongs to. Unknown keys, missing keys, wrong types and wrong
+values are refused with the name of the field.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from ..rasterize.errors import InputError
+from .errors import ContractError
+from .tasks import segment
+
+SCHEMA = "voxzoo.contract/1"
+TASKS = ("segment",)
+MODALITIES = ("flair", "t1", "t1ce", "t2")
+ORIENTATIONS = ("RAS",)
+CROPS = ("brain-center", "center")
+NORMALISATIONS = ("zscore-nonzero", "none")
+INTERPOLATIONS = ("linear",)
+KINDS = ("regions", "labels")
+ACTIVATIONS = ("none", "sigmoid", "softmax")
+LICENCE_STATES = ("confirmed", "unconfirmed", "research-only")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the model is fed: one float32 tensor (1, C, D, H, W).
+
+    Attributes:
+        name: the input's name in the model file.
+        channels: modality names in channel order.
+        shape: (D, H, W) voxels; axes inferior->superior, posterior->anterior, left->right for "RAS".
+        spacing_mm: voxel edge along (D, H, W).
+        orientation: the world orientation that the axes follow.
+        crop: where the window sits: the middle of the brain's own box, or of the volume.
+        clip_percentiles: (low, high) percentiles over the brain to clip to first, or None.
+        normalise: "zscore-nonzero" (over the brain, background stays 0) or "none".
+        interpolation: how images are resampled to ``spacing_mm``.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    orientation: str = "RAS"
+    crop: str = "brain-center"
+    clip_percentiles: tuple[float, float] | None = None
+    normalise: str = "zscore-nonzero"
+    interpolation: str = "linear"
+
+    def __post_init__(self) -> None:
+        _string("input.name", self.name)
+        _names("input.channels", self.channels)
+        _integers("input.shape", self.shape, 3)
+        _numbers("input.spacing_mm", self.spacing_mm, 3)
+        if min(self.shape) < 1 or min(self.spacing_mm) <= 0:
+            raise ContractError("contract field input.shape / input.spacing_mm: expected positive values")
+        _choice("input.orientation", self.orientation, ORIENTATIONS)
+        _choice("input.crop", self.crop, CROPS)
+        _choice("input.normalise", self.normalise, NORMALISATIONS)
+        _choice("input.interpolation", self.interpolation, INTERPOLATIONS)
+        if self.clip_percentiles is not None:
+            _numbers("input.clip_percentiles", self.clip_percentiles, 2)
+            low, high = self.clip_percentiles
+            if not 0 <= low < high <= 100:
+                _fail("input.clip_percentiles", (low, high), "0 <= low < high <= 100")
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What comes out: one tensor (1, K, D, H, W), and how it becomes a mask.
+
+    Attributes:
+        name: the output's name in the model file.
+        kind: "regions" (overlapping, one threshold each) or "labels" (exclusive, argmax).
+        channels: region or label names in channel order; "background" names the label 0.
+        activation: what voxzoo still has to apply ("none" if it is inside the graph).
+        threshold: a region holds the voxels whose probability is above it (regions only).
+        min_component_mm3: components of the foreground smaller than this are removed (0 keeps all).
+    """
+
+    name: str
+    kind: str
+    channels: tuple[str, ...]
+    activation: str = "none"
+    threshold: float = 0.5
+    min_component_mm3: float = 0.0
+
+    def __post_init__(self) -> None:
+        _string("output.name", self.name)
+        _choice("output.kind", self.kind, KINDS)
+        _names("output.channels", self.channels)
+        _choice("output.activation", self.activation, ACTIVATIONS)
+        _numbers("output.threshold", (self.threshold,), 1)
+        _numbers("output.min_component_mm3", (self.min_component_mm3,), 1)
+        if not 0 <= self.threshold < 1:
+            _fail("output.threshold", self.threshold, "0 <= threshold < 1")
+        if self.min_component_mm3 < 0:
+            _fail("output.min_component_mm3", self.min_component_mm3, "0 or more")
+
+
+@dataclass(frozen=True)
+class LicenceSpec:
+    """What may be done with the weights, and whose data they saw.
+
+    Attributes:
+        weights: the licence of the weights (SPDX name or a sentence).
+        data_terms: the terms of the training data, in a sentence.
+        status: "confirmed", "unconfirmed", or "research-only" (research-only data makes such weights).
+        attribution: the citations that the terms ask for.
+    """
+
+    weights: str
+    data_terms: str
+    status: str
+    attribution: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _string("licence.weights", self.weights)
+        _string("licence.data_terms", self.data_terms)
+        _choice("licence.status", self.status, LICENCE_STATES)
+        _strings("licence.attribution", self.attribution)
+
+    @property
+    def line(self) -> str:
+        """One printable line; terms that nobody confirmed say so."""
+        note = {"confirmed": "", "unconfirmed": " (UNCONFIRMED)", "research-only": " (RESEARCH USE ONLY)"}
+        return f"{self.weights}{note[self.status]}; data: {self.data_terms}"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything voxzoo knows about a model, as it stands in the model's own file.
+
+    Attributes:
+        name: zoo name, e.g. "cnn3d-seg".
+        version: of these weights, e.g. "1.0.0".
+        task: "segment".
+        input: what is fed.
+        output: what comes out.
+        labels: mask value -> name, background (0) left out.
+        licence: of weights and training data.
+        training: free facts (data, cases, recipe, seed, command, scores), JSON values only.
+        content_sha256: hash of the model's bytes without their metadata; "" until it is written.
+        schema: "voxzoo.contract/1".
+
+    Example:
+        >>> c = Contract(
+        ...     name="toy", version="0.1", task="segment",
+        ...     input=InputSpec("x", ("flair",), (8, 8, 8), (1.0, 1.0, 1.0)),
+        ...     output=OutputSpec("y", "regions", ("wt",)),
+        ...     labels={1: "whole_tumour"},
+        ...     licence=LicenceSpec("Apache-2.0", "none used", "confirmed"),
+        ... )
+        >>> Contract.from_json(c.to_json()) == c
+        True
+    """
+
+    name: str
+    version: str
+    task: str
+    input: InputSpec
+    output: OutputSpec
+    labels: dict[int, str]
+    licence: LicenceSpec
+    training: dict[str, Any] = field(default_factory=dict)
+    content_sha256: str = ""
+    schema: str = SCHEMA
+
+    def __post_init__(self) -> None:
+        _choice("schema", self.schema, (SCHEMA,))
+        _string("name", self.name)
+        _string("version", self.version)
+        _choice("task", self.task, TASKS)
+        if self.content_sha256 and not is_sha256(self.content_sha256):
+            _fail("content_sha256", self.content_sha256, "64 lower-case hexadecimal digits")
+        _check_labels(self.labels)
+        _check_output(self.output, self.labels)
+        _check_json("training", self.training)
+
+    @property
+    def regions(self) -> dict[str, tuple[int, ...]]:
+        """Region name -> the mask values it is made of."""
+        if self.output.kind == "regions":
+            return segment.region_values(self.output.channels)
+        return segment.regions_in(self.labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready values, schema first."""
+        plain = asdict(self)
+        plain["labels"] = {str(value): name for value, name in self.labels.items()}
+        return {"schema": plain.pop("schema"), **plain}
+
+    def to_json(self) -> str:
+        """The contract as JSON text, ``from_json``'s inverse; the same contract gives the same bytes."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, source: str | bytes | Mapping[str, Any]) -> Contract:
+        """Read a contract from JSON text or from a parsed object.
+
+        Raises:
+            ContractError: not JSON, or a field is missing, unknown, of a wrong type or value.
+        """
+        plain = _parse(source)
+        _known("", plain, cls)
+        parts: dict[str, Any] = {
+            "input": _build("input", InputSpec, plain["input"]),
+            "output": _build("output", OutputSpec, plain["output"]),
+            "licence": _build("licence", LicenceSpec, plain["licence"]),
+            "labels": _labels_from_json(plain["labels"]),
+        }
+        return cls(**{**plain, **parts})
+
+    def with_hash(self, content_sha256: str) -> Contract:
+        """The same contract, belonging to the bytes with this hash."""
+        return replace(self, content_sha256=content_sha256)
+
+
+def is_sha256(text: object) -> bool:
+    """Whether ``text`` is 64 lower-case hexadecimal digits.
+
+    Example:
+        >>> is_sha256("ab" * 32), is_sha256("")
+        (True, False)
+    """
+    return isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text) is not None
+
+
+def _fail(name: str, got: object, expected: str) -> None:
+    raise ContractError(f"contract field {name}: got {got!r}, expected {expected}")
+
+
+def _parse(source: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(source, Mapping):
+        return dict(source)
+    try:
+        plain = json.loads(source)
+    except ValueError as error:
+        raise ContractError(f"the contract is not valid JSON: {error}") from error
+    if not isinstance(plain, dict):
+        raise ContractError(f"the contract is not a JSON object but a {type(plain).__name__}")
+    return plain
+
+
+def _known(where: str, plain: Mapping[str, Any], cls: type) -> None:
+    """Refuse unknown keys, and missing ones: a contract in a file is complete, defaults included."""
+    prefix = f"{where}." if where else ""
+    expected = [f.name for f in fields(cls)]
+    unknown = [str(key) for key in plain if key not in expected]
+    missing = [key for key in expected if key not in plain]
+    if unknown:
+        raise ContractError(f"contract field {prefix}{unknown[0]}: unknown; known are {', '.join(expected)}")
+    if missing:
+        raise ContractError(f"contract field {prefix}{missing[0]}: missing")
+
+
+def _build(where: str, cls: type, plain: object) -> Any:
+    if not isinstance(plain, Mapping):
+        raise ContractError(f"contract field {where}: got {plain!r}, expected a JSON object")
+    _known(where, plain, cls)
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
+
+
+def _labels_from_json(plain: object) -> dict[int, str]:
+    if not isinstance(plain, Mapping) or not all(str(key).isdecimal() for key in plain):
+        raise ContractError(f'contract field labels: got {plain!r}, expected {{"1": "name", ...}}')
+    return {int(key): name for key, name in plain.items()}
+
+
+def _check_labels(labels: Mapping[int, str]) -> None:
+    if not isinstance(labels, Mapping) or not labels:
+        _fail("labels", labels, "at least one value with a name")
+    for value, name in labels.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 255:
+            _fail("labels", value, "values from 1 to 255 (0 is the background and has no entry)")
+        _string(f"labels.{value}", name)
+    if len(set(labels.values())) != len(labels):
+        _fail("labels", dict(labels), "distinct names")
+
+
+def _check_output(output: OutputSpec, labels: Mapping[int, str]) -> None:
+    """Channels and labels have to speak of the same things."""
+    if output.kind == "labels":
+        if set(output.channels) - {segment.BACKGROUND} != set(labels.values()):
+            _fail("output.channels", output.channels, f"the names in labels: {tuple(labels.values())}")
+        return
+    try:
+        expected = segment.region_labels(output.channels)
+    except InputError as error:
+        raise ContractError(f"contract field output.channels: {error}") from error
+    if sorted(labels) != sorted(expected):
+        _fail("labels", dict(labels), f"{expected}, which the regions {output.channels} make")
+
+
+def _check_json(name: str, value: object) -> None:
+    if not isinstance(value, dict):
+        _fail(name, value, "a JSON object")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"contract field {name}: holds what JSON cannot: {error}") from error
+
+
+def _string(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        _fail(name, value, "a non-empty string")
+
+
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        _fail(name, value, "one of " + ", ".join(choices))
+
+
+def _strings(name: str, value: object) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(v, str) and v.strip() for v in value):
+        _fail(name, value, "a list of non-empty strings")
+
+
+def _names(name: str, value: tuple[str, ...]) -> None:
+    _strings(name, value)
+    if not value or len(set(value)) != len(value):
+        _fail(name, value, "at least one name, all distinct")
+
+
+def _integers(name: str, value: object, length: int) -> None:
+    ok = isinstance(value, tuple) and len(value) == length
+    if not ok or not all(isinstance(v, int) and not isinstance(v, bool) for v in value):  # type: ignore[attr-defined]
+        _fail(name, value, f"{length} integers")
+
+
+def _numbers(name: str, value: object, length: int) -> None:
+    ok = isinstance(value, tuple) and len(value) == length
+    if not ok or not all(_is_number(v) for v in value):  # type: ignore[attr-defined]
+        _fail(name, value, f"{length} finite number{'s' if length > 1 else ''}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,128 @@
+"""Everything a run can be told, in one typed object; and which of it changes the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..zoo.errors import UsageError
+from .empty import parse_empty
+
+TASKS = ("segment",)
+BASELINE = "baseline:flair-threshold"
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What changes the numbers of one case; part of its cache key.
+
+    Attributes:
+        preset: which tool's HD, HD95 and ASSD: see ``voxzoo.eval.hd95``.
+        empty: what a metric is worth on an empty mask: "penalty", "nan", "inf", "raise", "peer" or a
+            number of mm (for distances; overlaps then follow "penalty").
+        tolerance_mm: of the normalised surface distance.
+    """
+
+    preset: str = "metrics-reloaded"
+    empty: str | float = "penalty"
+    tolerance_mm: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "empty", parse_empty(self.empty))
+        tolerance = _number("tolerance_mm", self.tolerance_mm)
+        if not math.isfinite(tolerance) or tolerance < 0:
+            raise UsageError(f"tolerance_mm: got {self.tolerance_mm!r}, expected 0 or more mm")
+        object.__setattr__(self, "tolerance_mm", tolerance)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, for results and cache keys."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Options(ScoreOptions):
+    """All options of a run. Those of ``ScoreOptions`` change a case's numbers; the rest do not.
+
+    Attributes:
+        task: "segment".
+        runtime: "auto", "onnxruntime" or "openvino".
+        device: "auto", "cpu" or "cuda".
+        precision: "fp32", "bf16", ...
+        threads: of the runtime; None leaves it to the runtime.
+        contract: a contract file for a model that has none, or None.
+        workers: threads that load and score while the model runs; 0 does one thing after the other.
+        limit: only the first so many cases.
+        cases: only the cases with these ids.
+        save_masks: folder for the predicted masks, or None.
+        baseline: whether the FLAIR-threshold baseline is scored on the same cases.
+        seed: of the bootstrap.
+        parquet: also write ``cases.parquet``.
+        overwrite: replace what the run folder holds.
+    """
+
+    task: str = "segment"
+    runtime: str = "auto"
+    device: str = "auto"
+    precision: str = "fp32"
+    threads: int | None = None
+    contract: Path | None = None
+    workers: int = 2
+    limit: int | None = None
+    cases: tuple[str, ...] | None = None
+    save_masks: Path | None = None
+    baseline: bool = True
+    seed: int = 0
+    parquet: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.task not in TASKS:
+            raise UsageError(f"task: got {self.task!r}, expected one of {', '.join(TASKS)}")
+        for name, least in (("threads", 1), ("workers", 0), ("limit", 1), ("seed", 0)):
+            _whole(name, getattr(self, name), least)
+        for name in ("contract", "save_masks"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        if isinstance(self.cases, str):
+            raise UsageError(f"cases: got the text {self.cases!r}, expected a list of case ids")
+        if self.cases is not None:
+            object.__setattr__(self, "cases", tuple(self.cases))
+
+    @property
+    def scoring(self) -> ScoreOptions:
+        """The part that changes a case's numbers."""
+        return ScoreOptions(self.preset, self.empty, self.tolerance_mm)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Options:
+        """Options from keyword arguments.
+
+        Raises:
+            UsageError: a name that is no option (the message lists them), or a value that cannot be.
+
+        Example:
+            >>> Options.of({"limit": 3}).limit
+            3
+        """
+        known = [f.name for f in fields(cls)]
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise UsageError(f"unknown option {unknown[0]!r}: expected some of {', '.join(sorted(known))}")
+        return cls(**given)
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"{name}: got {value!r}, expected a number")
+    return float(value)
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if value is None and name in ("threads", "limit"):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"{name}: got {value!r}, expected a whole number of at least {least}")

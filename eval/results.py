@@ -1,0 +1,212 @@
+"""The results file: schema "voxzoo.results/1", typed, the single source of truth about a run.
+
+``docs/results.md`` describes every field. A file of another version is refused, never half-understood.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..zoo.errors import RunError
+from . import files, jsonnum
+from .aggregate import Aggregate
+from .records import FAILED, CaseRecord
+
+VERSION = 1
+SCHEMA = f"voxzoo.results/{VERSION}"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one model reached.
+
+    Attributes:
+        model: name, how it was found, hash of its content.
+        contract: the model's contract; None for a model without one.
+        runtime: what executed it: name, version, device, precision, threads.
+        regions: region -> the reference's label values that it is made of.
+        counts: cases, patients, scored, failed, axial_slices (of all native grids: the denominator of
+            every figure per slice).
+        aggregate: metric name -> figure, flat.
+        undefined: metric name -> patients without a defined value; absent when 0.
+        empties: region -> cases with an empty prediction, reference, both.
+        times: seconds per patient and per axial slice, by stage.
+        cases: one record per case, in the dataset's order, with the values that were counted.
+    """
+
+    model: dict[str, str]
+    contract: dict[str, Any] | None
+    runtime: dict[str, Any]
+    regions: dict[str, tuple[int, ...]]
+    counts: dict[str, int]
+    aggregate: dict[str, Aggregate]
+    undefined: dict[str, int]
+    empties: dict[str, dict[str, int]]
+    times: dict[str, Any]
+    cases: tuple[CaseRecord, ...]
+
+    @property
+    def failures(self) -> tuple[CaseRecord, ...]:
+        """The cases without a prediction."""
+        return tuple(record for record in self.cases if record.status == FAILED)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            **vars(self),
+            "regions": {name: list(values) for name, values in self.regions.items()},
+            "aggregate": {name: _aggregate_to_dict(a) for name, a in self.aggregate.items()},
+            "cases": [record.to_dict() for record in self.cases],
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Scores:
+        """The inverse of ``to_dict``; other keys are left alone."""
+        values = {name: plain[name] for name in cls.__dataclass_fields__}
+        values["regions"] = {name: tuple(v) for name, v in plain["regions"].items()}
+        values["aggregate"] = {name: _aggregate_from_dict(a) for name, a in plain["aggregate"].items()}
+        values["cases"] = tuple(CaseRecord.from_dict(record) for record in plain["cases"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Results:
+    """One model on one dataset, and the baselines on the same cases.
+
+    Attributes:
+        scores: the model's. In the file its fields stand at the top level.
+        task: "segment".
+        dataset: name, kind, licence, source, cases, patients, sha256 over the cases' fingerprints.
+        options: that change the numbers.
+        code_version: of the sources that computed them.
+        baselines: name -> scores of a baseline.
+        environment: Python, packages, processor, system.
+        session: that wrote the file: started, wall and CPU seconds, cases computed and reused.
+        folder: where it was saved; None when it was not.
+    """
+
+    scores: Scores
+    task: str
+    dataset: dict[str, Any]
+    options: dict[str, Any]
+    code_version: str
+    baselines: dict[str, Scores] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    session: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = field(default=None, compare=False)
+
+    @property
+    def aggregate(self) -> dict[str, Aggregate]:
+        """Metric name -> figure, of the model."""
+        return self.scores.aggregate
+
+    @property
+    def cases(self) -> tuple[CaseRecord, ...]:
+        """One record per case, of the model."""
+        return self.scores.cases
+
+    @property
+    def failures(self) -> tuple[CaseRecord, ...]:
+        """The cases on which the model has no prediction."""
+        return self.scores.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, in the order of the file."""
+        scores = self.scores.to_dict()
+        cases = scores.pop("cases")
+        return {
+            "schema": SCHEMA,
+            "task": self.task,
+            **scores,
+            "dataset": self.dataset,
+            "options": self.options,
+            "code_version": self.code_version,
+            "environment": self.environment,
+            "session": self.session,
+            "cases": cases,
+            "baselines": {name: baseline.to_dict() for name, baseline in self.baselines.items()},
+        }
+
+    def to_json(self) -> str:
+        """The file's text; strict JSON (NaN is null, infinities are strings)."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file in one step.
+
+        Raises:
+            RunError: it cannot be written; what was there is untouched.
+        """
+        files.atomic_write(Path(path), self.to_json().encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Results:
+        """Read a results file, or the one in a run folder.
+
+        Raises:
+            RunError: it cannot be read, is no results file, or one of another version.
+        """
+        path = Path(path)
+        path = path / "results.json" if path.is_dir() else path
+        plain = _read(path)
+        _check_version(path, plain)
+        try:
+            return cls._from_dict(plain, path.parent)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(f"{path}: damaged: {type(error).__name__} {error}") from error
+
+    @classmethod
+    def _from_dict(cls, plain: Mapping[str, Any], folder: Path) -> Results:
+        return cls(
+            scores=Scores.from_dict(plain),
+            baselines={name: Scores.from_dict(b) for name, b in plain["baselines"].items()},
+            **{n: plain[n] for n in ("task", "dataset", "options", "code_version", "environment", "session")},
+            folder=folder,
+        )
+
+
+def _aggregate_to_dict(a: Aggregate) -> dict[str, Any]:
+    ci = None if a.ci95 is None else [jsonnum.encode(a.ci95[0]), jsonnum.encode(a.ci95[1])]
+    return {"mean": jsonnum.encode(a.mean), "ci95": ci, "n": a.n, "missing": a.missing, "empty": a.empty}
+
+
+def _aggregate_from_dict(plain: Mapping[str, Any]) -> Aggregate:
+    ci = plain["ci95"]
+    return Aggregate(
+        mean=jsonnum.decode(plain["mean"]),
+        ci95=None if ci is None else (jsonnum.decode(ci[0]), jsonnum.decode(ci[1])),
+        n=plain["n"],
+        missing=plain["missing"],
+        empty=plain["empty"],
+    )
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({files.reason(error)})") from error
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON: {error}") from error
+
+
+def _check_version(path: Path, plain: Any) -> None:
+    schema = plain.get("schema") if isinstance(plain, dict) else None
+    match = re.fullmatch(r"voxzoo\.results/(\d+)", str(schema))
+    if match is None:
+        raise RunError(f"{path}: not a results file of voxzoo (schema {schema!r}, expected {SCHEMA!r})")
+    found = int(match[1])
+    if found > VERSION:
+        raise RunError(
+            f"{path}: written by a newer voxzoo ({schema}; this one reads {SCHEMA}): upgrade voxzoo"
+        )
+    if found < VERSION:
+        raise RunError(
+            f"{path}: written by an older voxzoo ({schema}; this one reads {SCHEMA}): run it again"
+        )

@@ -9,25 +9,25 @@ values are refused with the name of the field.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ..rasterize.errors import InputError
+from . import checks
 from .errors import ContractError
 from .tasks import segment
 
 SCHEMA = "voxzoo.contract/1"
 TASKS = ("segment",)
-MODALITIES = ("flair", "t1", "t1ce", "t2")
 ORIENTATIONS = ("RAS",)
 CROPS = ("brain-center", "center")
 NORMALISATIONS = ("zscore-nonzero", "none")
 INTERPOLATIONS = ("linear",)
 KINDS = ("regions", "labels")
 ACTIVATIONS = ("none", "sigmoid", "softmax")
+_OPTIONAL = ("training", "content_sha256", "attribution")
 LICENCE_STATES = ("confirmed", "unconfirmed", "research-only")
 
 
@@ -58,21 +58,21 @@ class InputSpec:
     interpolation: str = "linear"
 
     def __post_init__(self) -> None:
-        _string("input.name", self.name)
-        _names("input.channels", self.channels)
-        _integers("input.shape", self.shape, 3)
-        _numbers("input.spacing_mm", self.spacing_mm, 3)
+        checks.string("input.name", self.name)
+        checks.names("input.channels", self.channels)
+        checks.integers("input.shape", self.shape, 3)
+        checks.numbers("input.spacing_mm", self.spacing_mm, 3)
         if min(self.shape) < 1 or min(self.spacing_mm) <= 0:
             raise ContractError("contract field input.shape / input.spacing_mm: expected positive values")
-        _choice("input.orientation", self.orientation, ORIENTATIONS)
-        _choice("input.crop", self.crop, CROPS)
-        _choice("input.normalise", self.normalise, NORMALISATIONS)
-        _choice("input.interpolation", self.interpolation, INTERPOLATIONS)
+        checks.choice("input.orientation", self.orientation, ORIENTATIONS)
+        checks.choice("input.crop", self.crop, CROPS)
+        checks.choice("input.normalise", self.normalise, NORMALISATIONS)
+        checks.choice("input.interpolation", self.interpolation, INTERPOLATIONS)
         if self.clip_percentiles is not None:
-            _numbers("input.clip_percentiles", self.clip_percentiles, 2)
+            checks.numbers("input.clip_percentiles", self.clip_percentiles, 2)
             low, high = self.clip_percentiles
             if not 0 <= low < high <= 100:
-                _fail("input.clip_percentiles", (low, high), "0 <= low < high <= 100")
+                checks.fail("input.clip_percentiles", (low, high), "0 <= low < high <= 100")
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,16 @@ class OutputSpec:
     min_component_mm3: float = 0.0
 
     def __post_init__(self) -> None:
-        _string("output.name", self.name)
-        _choice("output.kind", self.kind, KINDS)
-        _names("output.channels", self.channels)
-        _choice("output.activation", self.activation, ACTIVATIONS)
-        _numbers("output.threshold", (self.threshold,), 1)
-        _numbers("output.min_component_mm3", (self.min_component_mm3,), 1)
+        checks.string("output.name", self.name)
+        checks.choice("output.kind", self.kind, KINDS)
+        checks.names("output.channels", self.channels)
+        checks.choice("output.activation", self.activation, ACTIVATIONS)
+        checks.numbers("output.threshold", (self.threshold,), 1)
+        checks.numbers("output.min_component_mm3", (self.min_component_mm3,), 1)
         if not 0 <= self.threshold < 1:
-            _fail("output.threshold", self.threshold, "0 <= threshold < 1")
+            checks.fail("output.threshold", self.threshold, "0 <= threshold < 1")
         if self.min_component_mm3 < 0:
-            _fail("output.min_component_mm3", self.min_component_mm3, "0 or more")
+            checks.fail("output.min_component_mm3", self.min_component_mm3, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ class LicenceSpec:
     attribution: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _string("licence.weights", self.weights)
-        _string("licence.data_terms", self.data_terms)
-        _choice("licence.status", self.status, LICENCE_STATES)
-        _strings("licence.attribution", self.attribution)
+        checks.string("licence.weights", self.weights)
+        checks.string("licence.data_terms", self.data_terms)
+        checks.choice("licence.status", self.status, LICENCE_STATES)
+        checks.strings("licence.attribution", self.attribution)
 
     @property
     def line(self) -> str:
@@ -177,15 +177,15 @@ class Contract:
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
-        _choice("schema", self.schema, (SCHEMA,))
-        _string("name", self.name)
-        _string("version", self.version)
-        _choice("task", self.task, TASKS)
-        if self.content_sha256 and not is_sha256(self.content_sha256):
-            _fail("content_sha256", self.content_sha256, "64 lower-case hexadecimal digits")
+        checks.choice("schema", self.schema, (SCHEMA,))
+        checks.string("name", self.name)
+        checks.string("version", self.version)
+        checks.choice("task", self.task, TASKS)
+        if self.content_sha256 and not checks.is_sha256(self.content_sha256):
+            checks.fail("content_sha256", self.content_sha256, "64 lower-case hexadecimal digits")
         _check_labels(self.labels)
         _check_output(self.output, self.labels)
-        _check_json("training", self.training)
+        checks.json_object("training", self.training)
 
     @property
     def regions(self) -> dict[str, tuple[int, ...]]:
@@ -226,26 +226,12 @@ class Contract:
         return replace(self, content_sha256=content_sha256)
 
 
-def is_sha256(text: object) -> bool:
-    """Whether ``text`` is 64 lower-case hexadecimal digits.
-
-    Example:
-        >>> is_sha256("ab" * 32), is_sha256("")
-        (True, False)
-    """
-    return isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text) is not None
-
-
-def _fail(name: str, got: object, expected: str) -> None:
-    raise ContractError(f"contract field {name}: got {got!r}, expected {expected}")
-
-
 def _parse(source: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, Mapping):
         return dict(source)
     try:
         plain = json.loads(source)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ContractError(f"the contract is not valid JSON: {error}") from error
     if not isinstance(plain, dict):
         raise ContractError(f"the contract is not a JSON object but a {type(plain).__name__}")
@@ -253,11 +239,14 @@ def _parse(source: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known(where: str, plain: Mapping[str, Any], cls: type) -> None:
-    """Refuse unknown keys, and missing ones: a contract in a file is complete, defaults included."""
+    """Refuse unknown keys, and missing ones: a contract in a file is complete, defaults included.
+
+    Only what a hand-written contract cannot know may be left out.
+    """
     prefix = f"{where}." if where else ""
     expected = [f.name for f in fields(cls)]
     unknown = [str(key) for key in plain if key not in expected]
-    missing = [key for key in expected if key not in plain]
+    missing = [key for key in expected if key not in plain and key not in _OPTIONAL]
     if unknown:
         raise ContractError(f"contract field {prefix}{unknown[0]}: unknown; known are {', '.join(expected)}")
     if missing:
@@ -272,77 +261,31 @@ def _build(where: str, cls: type, plain: object) -> Any:
 
 
 def _labels_from_json(plain: object) -> dict[int, str]:
-    if not isinstance(plain, Mapping) or not all(str(key).isdecimal() for key in plain):
+    if not isinstance(plain, Mapping) or not all(re.fullmatch("[0-9]{1,3}", str(key)) for key in plain):
         raise ContractError(f'contract field labels: got {plain!r}, expected {{"1": "name", ...}}')
     return {int(key): name for key, name in plain.items()}
 
 
 def _check_labels(labels: Mapping[int, str]) -> None:
     if not isinstance(labels, Mapping) or not labels:
-        _fail("labels", labels, "at least one value with a name")
+        checks.fail("labels", labels, "at least one value with a name")
     for value, name in labels.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 255:
-            _fail("labels", value, "values from 1 to 255 (0 is the background and has no entry)")
-        _string(f"labels.{value}", name)
+            checks.fail("labels", value, "values from 1 to 255 (0 is the background and has no entry)")
+        checks.string(f"labels.{value}", name)
     if len(set(labels.values())) != len(labels):
-        _fail("labels", dict(labels), "distinct names")
+        checks.fail("labels", dict(labels), "distinct names")
 
 
 def _check_output(output: OutputSpec, labels: Mapping[int, str]) -> None:
     """Channels and labels have to speak of the same things."""
     if output.kind == "labels":
         if set(output.channels) - {segment.BACKGROUND} != set(labels.values()):
-            _fail("output.channels", output.channels, f"the names in labels: {tuple(labels.values())}")
+            checks.fail("output.channels", output.channels, f"the names in labels: {tuple(labels.values())}")
         return
     try:
         expected = segment.region_labels(output.channels)
     except InputError as error:
         raise ContractError(f"contract field output.channels: {error}") from error
     if sorted(labels) != sorted(expected):
-        _fail("labels", dict(labels), f"{expected}, which the regions {output.channels} make")
-
-
-def _check_json(name: str, value: object) -> None:
-    if not isinstance(value, dict):
-        _fail(name, value, "a JSON object")
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ContractError(f"contract field {name}: holds what JSON cannot: {error}") from error
-
-
-def _string(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        _fail(name, value, "a non-empty string")
-
-
-def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        _fail(name, value, "one of " + ", ".join(choices))
-
-
-def _strings(name: str, value: object) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(v, str) and v.strip() for v in value):
-        _fail(name, value, "a list of non-empty strings")
-
-
-def _names(name: str, value: tuple[str, ...]) -> None:
-    _strings(name, value)
-    if not value or len(set(value)) != len(value):
-        _fail(name, value, "at least one name, all distinct")
-
-
-def _integers(name: str, value: object, length: int) -> None:
-    ok = isinstance(value, tuple) and len(value) == length
-    if not ok or not all(isinstance(v, int) and not isinstance(v, bool) for v in value):  # type: ignore[attr-defined]
-        _fail(name, value, f"{length} integers")
-
-
-def _numbers(name: str, value: object, length: int) -> None:
-    ok = isinstance(value, tuple) and len(value) == length
-    if not ok or not all(_is_number(v) for v in value):  # type: ignore[attr-defined]
-        _fail(name, value, f"{length} finite number{'s' if length > 1 else ''}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        checks.fail("labels", dict(labels), f"{expected}, which the regions {output.channels} make")

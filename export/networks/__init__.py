@@ -1,0 +1,30 @@
+"""Networks by name. A new architecture is one new module here, plus its line in ``NETWORKS``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ...zoo.errors import UsageError
+
+NETWORKS = {"cnn3d-seg": ("cnn3d_seg", "CNN3DSeg")}
+
+
+def build(name: str, **options: Any) -> Any:
+    """The untrained network ``name`` as a ``torch.nn.Module``.
+
+    Args:
+        name: a key of ``NETWORKS``.
+        **options: what its constructor takes (see the module of the network).
+
+    Raises:
+        UsageError: no network of that name, or an option that it does not take.
+    """
+    if name not in NETWORKS:
+        raise UsageError(f"no network named {name!r}; there are: {', '.join(sorted(NETWORKS))}")
+    module, factory = NETWORKS[name]
+    make = getattr(importlib.import_module(f".{module}", __name__), factory)
+    try:
+        return make(**options)
+    except TypeError as error:
+        raise UsageError(f"network {name!r} does not take these options: {error}") from error

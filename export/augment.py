@@ -1,0 +1,136 @@
+"""Augmentation of small training volumes: pure functions of (image, label, rng).
+
+Images are float32 (C, D, H, W), z-scored, background exactly 0 in every channel; labels are float32
+(K, D, H, W) in [0, 1]. Few patients and many scanners: robustness to intensity is the problem, so most of
+what is here changes intensities (monotone curves, gain, bias field, noise, blur), fades tumours toward
+healthy tissue, and carries tumours from one patient into another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[np.float32]
+Rng = np.random.Generator
+
+#: Where the monotone intensity curves have their knots, in z-scores.
+KNOTS = np.linspace(-3.5, 4.5, 7)
+
+
+@dataclass(frozen=True)
+class AugmentSpec:
+    """How often and how strongly, as a recipe states it.
+
+    Attributes:
+        intensity: strength of curves, gain, shift, bias and noise (1 = as tuned, 0 = none).
+        fade: probability of fading the tumour toward the healthy mean.
+        transplant: probability of carrying another patient's tumour in.
+        drop_channel: probability, per channel but the first, of blanking it.
+        rotate: standard deviation of the rotation about each axis, radians.
+        zoom: standard deviation of the log of the zoom.
+    """
+
+    intensity: float = 1.0
+    fade: float = 0.3
+    transplant: float = 0.3
+    drop_channel: float = 0.05
+    rotate: float = 0.2
+    zoom: float = 0.12
+
+
+def monotone_curve(values: Array, strength: float, rng: Rng) -> Array:
+    """Map ``values`` through a random increasing piecewise-linear curve that fixes 0."""
+    slopes = np.exp(rng.normal(0, strength, len(KNOTS) - 1))
+    heights = np.concatenate([[0.0], np.cumsum(slopes * np.diff(KNOTS))])
+    heights -= np.interp(0.0, KNOTS, heights)
+    return np.interp(values, KNOTS, heights).astype(np.float32)
+
+
+def smooth_field(shape: Sequence[int], knots: int, amplitude: float, rng: Rng) -> Array:
+    """A random field over ``shape`` that varies slowly: normal values on ``knots``^3, interpolated."""
+    coarse = rng.normal(0, amplitude, (knots,) * 3).astype(np.float32)
+    for axis, size in enumerate(shape):
+        at = np.linspace(0, knots - 1, size)
+        low = np.minimum(at.astype(int), knots - 2)
+        share = (at - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+        coarse = np.take(coarse, low, axis) * (1 - share) + np.take(coarse, low + 1, axis) * share
+    return coarse
+
+
+def vary_channel(values: Array, strength: float, rng: Rng) -> Array:
+    """One channel as another scanner might have shown it."""
+    if rng.random() < 0.8:
+        values = monotone_curve(values, 0.35 * strength, rng)
+    if rng.random() < 0.8:
+        values = values * np.float32(np.exp(rng.normal(0, 0.2 * strength)))
+        values = values + np.float32(rng.normal(0, 0.25 * strength))
+    if rng.random() < 0.5:
+        values = values + (values + 3) * smooth_field(values.shape, 3, 0.12 * strength, rng)
+    if rng.random() < 0.3:
+        sigma = rng.uniform(0, 0.25 * strength)
+        values = values + sigma * rng.standard_normal(values.shape, dtype=np.float32)
+    if rng.random() < 0.25:
+        values = ndimage.gaussian_filter(values, rng.uniform(0.3, 1.0, 3))
+    return values.astype(np.float32, copy=False)
+
+
+def vary_intensities(image: Array, spec: AugmentSpec, rng: Rng) -> Array:
+    """Every channel varied on its own; background stays exactly 0; now and then one is blank."""
+    if spec.intensity == 0:
+        return image
+    brain = image != 0
+    out = np.empty_like(image)
+    for channel, values in enumerate(image):
+        out[channel] = vary_channel(values, spec.intensity, rng)
+        if channel and rng.random() < spec.drop_channel:
+            out[channel] = 0
+    out *= brain
+    return out
+
+
+def fade_tumour(image: Array, label: Array, rng: Rng) -> Array:
+    """Pull the tumour's intensities part of the way to the healthy mean: faint edema is real."""
+    amount = rng.uniform(0.1, 0.7)
+    soft = ndimage.uniform_filter(label[0], 3)
+    out = image.copy()
+    for channel, values in enumerate(image):
+        healthy = values[(values != 0) & (label[0] < 0.5)]
+        if healthy.size > 500:
+            share = 1.0 if channel in (0, 3) else rng.random()
+            out[channel] -= np.float32(amount * share) * soft * (values - healthy.mean())
+    return out * (image != 0)
+
+
+def transplant(image: Array, label: Array, donor: Array, donor_label: Array) -> tuple[Array, Array]:
+    """Carry the donor's tumour into the image, with a soft border, inside the image's brain."""
+    brain = (image != 0).all(0)
+    soft = ndimage.uniform_filter(donor_label[0], 3) * brain
+    return image * (1 - soft) + donor * soft, np.maximum(label, donor_label * brain)
+
+
+def flip(image: Array, label: Array, rng: Rng) -> tuple[Array, Array]:
+    """Random flips (left-right and front-back often, upside down seldom) and a swap of H and W."""
+    for axis, chance in ((1, 0.2), (2, 0.5), (3, 0.5)):
+        if rng.random() < chance:
+            image, label = np.flip(image, axis), np.flip(label, axis)
+    if image.shape[2] == image.shape[3] and rng.random() < 0.3:
+        image, label = image.swapaxes(2, 3), label.swapaxes(2, 3)
+    return image, label
+
+
+def random_affine(spec: AugmentSpec, rng: Rng) -> NDArray[np.float32]:
+    """A (3, 4) sampling matrix: small rotations about the three axes and one zoom, no shift."""
+    matrix = np.eye(3)
+    for plane, angle in zip(((0, 1), (0, 2), (1, 2)), rng.normal(0, spec.rotate, 3), strict=True):
+        turn = np.eye(3)
+        a, b = plane
+        turn[a, a] = turn[b, b] = np.cos(angle)
+        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ turn
+    matrix *= np.exp(rng.normal(0, spec.zoom))
+    return np.c_[matrix, np.zeros(3)].astype(np.float32)

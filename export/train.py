@@ -170,7 +170,7 @@ def _learn(state: _State, batch: tuple[np.ndarray, np.ndarray, np.ndarray]) -> f
     loss.backward()
     nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
     state.optimiser.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

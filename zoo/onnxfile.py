@@ -64,8 +64,8 @@ class OnnxFile:
         """
         if KEY not in self.metadata:
             raise ContractError(
-                f"{self.name}: no contract inside (metadata_props has no {KEY!r}), so input channels, spacing and "
-                "labels are unknown; give them with --contract FILE"
+                f"{self.name}: no contract inside (metadata_props has no {KEY!r}), so its input channels, "
+                "spacing and labels are unknown; give them with --contract FILE"
             )
         try:
             contract = Contract.from_json(self.metadata[KEY])
@@ -189,8 +189,8 @@ def _refuse_strangers(stream: BinaryIO, name: str, size: int) -> None:
         raise ModelError(f"{name}: not an ONNX file but a web page or XML: the download went wrong")
     if head.startswith(b"PK") or (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05"):
         raise ModelError(
-            f"{name}: not an ONNX file but a pickle or a zip, as torch.save writes: refused, loading it runs code; "
-            "export the model to ONNX"
+            f"{name}: not an ONNX file but a pickle or a zip (as torch.save writes): refused, because "
+            "loading it runs code; export the model to ONNX"
         )
 
 
@@ -310,7 +310,10 @@ def _chunks(stream: BinaryIO, start: int, end: int) -> Iterator[bytes]:
 
 def _rewrite(path: Path, stream: BinaryIO, kept: list[wire.Field], tail: bytes) -> None:
     """The kept fields and the tail, through a temporary file beside ``path``."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ModelError(f"{path.parent}: cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(handle, "wb") as out:
             for field in kept:

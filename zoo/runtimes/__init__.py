@@ -1,0 +1,1 @@
+"""What executes a model file. One file per runtime; ``base.RUNTIMES`` names them."""

@@ -289,47 +289,31 @@ def canonical(array: np.ndarray, labels: Mapping[int, int], name: str) -> np.nda
     Raises:
         LabelError: NaN, fractions or unknown labels; 3 and 4 together where both would become 3.
     """
-    small = array if array.dtype == np.uint8 else _as_uint8(array, name)
-    present = np.flatnonzero(_counts(small))
-    unknown = [int(v) for v in present if int(v) not in labels]
-    if unknown:
-        many = int(np.isin(small, unknown).sum())
-        raise LabelError(f"{name}: {many} voxels have labels {unknown}; known are {sorted(labels)}")
-    if labels == CANONICAL_LABELS and {3, 4} <= set(present.tolist()):
-        raise LabelError(f"{name}: labels 3 and 4 in one file: which of them is the enhancing tumour?")
+    from .voxels import translate
+
     table = np.zeros(256, np.uint8)
     for source, target in labels.items():
         table[source] = target
-    out = table[small.ravel(order="K")].reshape(small.T.shape).T if small.flags.f_contiguous else table[small]
-    return out
-
-
-def _counts(small: np.ndarray) -> np.ndarray:
-    from .voxels import count_bytes
-
-    return count_bytes(small)
-
-
-def _as_uint8(array: np.ndarray, name: str) -> np.ndarray:
-    """Labels as uint8, after a check that nothing is lost."""
-    if array.dtype.kind == "f":
-        _check_whole(array, name)
-        array = np.rint(array)
-    low, high = array.min(), array.max()
-    if low < 0 or high > 255:
-        raise LabelError(f"{name}: labels from {low:g} to {high:g}; 0 to 255 were expected")
-    return array.astype(np.uint8)
-
-
-def _check_whole(array: np.ndarray, name: str) -> None:
-    # NaN compares false with everything, so it has to be asked for in the negative.
-    bad = ~(np.abs(array - np.rint(array)) <= FRACTION_TOLERANCE)
-    many = int(np.count_nonzero(bad))
-    if many:
-        first = float(array[bad][0])
+    found = translate(array, table, FRACTION_TOLERANCE)
+    if found.fractions:
         raise LabelError(
-            f"{name}: {many} voxels hold no whole label (the first: {first:g}); not a label file?"
+            f"{name}: {found.fractions} voxels hold no whole label (the first bad value: {found.first:g}); "
+            "is this a label file?"
         )
+    if found.outside:
+        raise LabelError(f"{name}: {found.outside} voxels are outside 0..255 (the first: {found.first:g})")
+    _check_labels(found.counts, labels, name)
+    return found.labels
+
+
+def _check_labels(counts: np.ndarray, labels: Mapping[int, int], name: str) -> None:
+    present = [int(value) for value in np.flatnonzero(counts)]
+    unknown = [value for value in present if value not in labels and value != 0]
+    if unknown:
+        many = int(counts[unknown].sum())
+        raise LabelError(f"{name}: {many} voxels have labels {unknown}; known are {sorted(labels)}")
+    if {3, 4} <= set(present) and labels.get(3) == labels.get(4):
+        raise LabelError(f"{name}: labels 3 and 4 in one file: which of them is the enhancing tumour?")
 
 
 def _check_finite(source: Source, array: np.ndarray) -> None:

@@ -336,6 +336,8 @@ def _voxels(content: bytes, header: Any, path: Path) -> np.ndarray:
             f"{' x '.join(map(str, shape))} voxels of {dtype}"
         )
     flat = np.frombuffer(content, dtype, _count(header), _offset(header))
+    if not flat.flags.aligned:
+        flat = flat.copy()
     if not dtype.isnative:
         flat = flat.astype(dtype.newbyteorder("="))
     flat = _scaled(flat, header)

@@ -27,7 +27,7 @@ NEGLIGIBLE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class AxisTable:
-    """Weights of one axis: target i takes ``count[i]`` source voxels from ``first[i]`` on, by ``weight[i]``."""
+    """One axis: target i takes ``count[i]`` source voxels from ``first[i]`` on, by ``weight[i]``."""
 
     first: np.ndarray
     count: np.ndarray
@@ -116,7 +116,7 @@ def scatter(prob: np.ndarray, tables: Tables, strides: np.ndarray, out: np.ndarr
 def scatter_above(
     prob: np.ndarray, tables: Tables, strides: np.ndarray, threshold: float, out: np.ndarray
 ) -> None:
-    """Fill the zeroed ``out`` (flat bool) with ``scatter(...) > threshold``, bit for bit, mostly unvisited."""
+    """Fill the zeroed ``out`` (flat bool) with ``scatter(...) > threshold``, bit for bit, most unvisited."""
     z, y, x = tables
     _scatter_above(
         prob, z.first, z.count, z.weight, y.first, y.count, y.weight,

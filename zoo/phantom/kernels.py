@@ -1,0 +1,355 @@
+"""The loops over voxels that make a phantom: sample the anatomy, grow, paint, acquire, finish.
+
+All of them run over an axis-aligned lattice given by its origin and its signed steps in world mm (right,
+anterior, superior), so that one anatomy can be sampled on any grid. ``Any`` stands for numpy arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...rasterize.jit import kernel
+
+_FAR = np.float32(1e4)
+
+
+@kernel(inline="always")
+def _clamp01(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
+
+
+@kernel
+def _tile_at(tile: Any, view: Any, x: float, y: float, z: float) -> Any:
+    """Trilinear look-up in the periodic noise tile: four fields at once. Its size is a power of two."""
+    mask = tile.shape[0] - 1
+    u = view[0, 0] * x + view[0, 1] * y + view[0, 2] * z + view[0, 3]
+    v = view[1, 0] * x + view[1, 1] * y + view[1, 2] * z + view[1, 3]
+    w = view[2, 0] * x + view[2, 1] * y + view[2, 2] * z + view[2, 3]
+    i, j, k = int(np.floor(u)), int(np.floor(v)), int(np.floor(w))
+    i0, j0, k0 = i & mask, j & mask, k & mask
+    i1, j1, k1 = (i0 + 1) & mask, (j0 + 1) & mask, (k0 + 1) & mask
+    return _blend(tile, i0, j0, k0, i1, j1, k1, np.float32(u - i), np.float32(v - j), np.float32(w - k))
+
+
+@kernel
+def _lattice_at(lattice: Any, origin: Any, spacing: float, x: float, y: float, z: float) -> Any:
+    """Trilinear look-up in a (X, Y, Z, 4) lattice, held constant beyond its ends."""
+    u = min(max((x - origin[0]) / spacing, 0.0), lattice.shape[0] - 1.001)
+    v = min(max((y - origin[1]) / spacing, 0.0), lattice.shape[1] - 1.001)
+    w = min(max((z - origin[2]) / spacing, 0.0), lattice.shape[2] - 1.001)
+    i, j, k = int(u), int(v), int(w)
+    return _blend(
+        lattice, i, j, k, i + 1, j + 1, k + 1, np.float32(u - i), np.float32(v - j), np.float32(w - k)
+    )
+
+
+@kernel
+def _blend(f: Any, i: int, j: int, k: int, ii: int, jj: int, kk: int, fu: Any, fv: Any, fw: Any) -> Any:
+    """The four channels of ``f`` between the corners (i, j, k) and (ii, jj, kk)."""
+    gu, gv, gw = np.float32(1) - fu, np.float32(1) - fv, np.float32(1) - fw
+    a, b, c, d = gu * gv * gw, gu * gv * fw, gu * fv * gw, gu * fv * fw
+    e, g, h, m = fu * gv * gw, fu * gv * fw, fu * fv * gw, fu * fv * fw
+    return (
+        a * f[i, j, k, 0] + b * f[i, j, kk, 0] + c * f[i, jj, k, 0] + d * f[i, jj, kk, 0]
+        + e * f[ii, j, k, 0] + g * f[ii, j, kk, 0] + h * f[ii, jj, k, 0] + m * f[ii, jj, kk, 0],
+        a * f[i, j, k, 1] + b * f[i, j, kk, 1] + c * f[i, jj, k, 1] + d * f[i, jj, kk, 1]
+        + e * f[ii, j, k, 1] + g * f[ii, j, kk, 1] + h * f[ii, jj, k, 1] + m * f[ii, jj, kk, 1],
+        a * f[i, j, k, 2] + b * f[i, j, kk, 2] + c * f[i, jj, k, 2] + d * f[i, jj, kk, 2]
+        + e * f[ii, j, k, 2] + g * f[ii, j, kk, 2] + h * f[ii, jj, k, 2] + m * f[ii, jj, kk, 2],
+        a * f[i, j, k, 3] + b * f[i, j, kk, 3] + c * f[i, jj, k, 3] + d * f[i, jj, kk, 3]
+        + e * f[ii, j, k, 3] + g * f[ii, j, kk, 3] + h * f[ii, jj, k, 3] + m * f[ii, jj, kk, 3],
+    )  # fmt: skip
+
+
+@kernel
+def spread_tile(tile: Any, view: Any, origin: Any, steps: Any, out: Any) -> None:
+    """The noise tile's four fields at the points of a lattice, into ``out`` (X, Y, Z, 4)."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                x, y, z = origin[0] + i * steps[0], origin[1] + j * steps[1], origin[2] + k * steps[2]
+                out[i, j, k, 0], out[i, j, k, 1], out[i, j, k, 2], out[i, j, k, 3] = _tile_at(tile, view, x, y, z)
+
+
+@kernel
+def sample_anatomy(
+    origin: Any,
+    steps: Any,
+    affine: Any,
+    warp: Any,
+    warp_origin: Any,
+    warp_spacing: float,
+    maps: Any,
+    maps_origin: Any,
+    maps_spacing: float,
+    tile: Any,
+    fold_view: Any,
+    shape_view: Any,
+    traits: Any,
+    tissue: Any,
+    ventricle: Any,
+    depth: Any,
+    midline: Any,
+) -> None:
+    """Tissue of one person on a lattice.
+
+    ``tissue`` becomes 0 fluid, 1 grey, 2 white, with partial volumes between; ``ventricle`` 0..1; ``depth`` mm
+    below the surface; ``midline`` signed mm from the plane between the hemispheres. ``traits`` = fluid
+    loss (atrophy), fold strength, fold width mm, contrast of the class edges, roughness. An average brain
+    has no single person's folds: thin sheets of fluid, lined by grey matter, are cut where a noise field
+    is zero, near the surface only.
+    """
+    atrophy, fold, width, edge, rough = traits[0], traits[1], traits[2], traits[3], traits[4]
+    for i in range(tissue.shape[0]):
+        x = origin[0] + i * steps[0]
+        for j in range(tissue.shape[1]):
+            y = origin[1] + j * steps[1]
+            for k in range(tissue.shape[2]):
+                z = origin[2] + k * steps[2]
+                dx, dy, dz, _ = _lattice_at(warp, warp_origin, warp_spacing, x, y, z)
+                a, b, c = x + dx, y + dy, z + dz
+                tx = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
+                ty = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
+                tz = affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3]
+                grey, white, coded, fluid = _lattice_at(maps, maps_origin, maps_spacing, tx, ty, tz)
+                below = (coded - 40.0) * 0.2
+                fluid = fluid / 255.0
+                depth[i, j, k] = below
+                midline[i, j, k] = tx
+                ventricle[i, j, k] = fluid
+                if below < -4.0:
+                    tissue[i, j, k] = 0.0
+                    continue
+                raw = (grey + 2.0 * white) / 255.0
+                shell = _clamp01((22.0 - below) / 10.0)
+                n0, n1, n2, n3 = _tile_at(tile, shape_view, tx, ty, tz)
+                raw += rough * n0 * (0.35 + 0.65 * shell) - atrophy * shell
+                if shell > 0.0:
+                    f0, f1, f2, f3 = _tile_at(tile, fold_view, tx, ty, tz)
+                    sheet = abs(f0 + 0.15 * n1) * width
+                    cut = min(sheet / 0.8, 1.0) + _clamp01((sheet - 2.4) / 1.6)
+                    if cut < raw:
+                        raw += (cut - raw) * fold * shell * _clamp01(0.75 + 0.5 * f1)
+                sharp = max(edge * (0.45 + 0.55 * shell), 1.0)
+                low = _clamp01((raw - 0.5) * sharp + 0.5)
+                high = _clamp01((raw - 1.5) * sharp + 0.5)
+                tissue[i, j, k] = (low + high) * (1.0 - 0.6 * fluid)
+
+
+@kernel
+def grow(time: Any, speed: Any, step: float, rounds: int) -> None:
+    """Arrival times of a front: |grad T| = 1 / speed, by Gauss-Seidel sweeps in eight orders.
+
+    Fast sweeping method (Zhao, Math. Comp. 74, 2005). ``time`` holds 0 at the sources, 1e4 elsewhere.
+    """
+    nx, ny, nz = time.shape
+    for sweep in range(8 * rounds):
+        order = sweep % 8
+        for p in range(nx):
+            i = p if order & 1 == 0 else nx - 1 - p
+            for q in range(ny):
+                j = q if order & 2 == 0 else ny - 1 - q
+                for r in range(nz):
+                    k = r if order & 4 == 0 else nz - 1 - r
+                    pace = speed[i, j, k]
+                    if pace <= 0.0 or time[i, j, k] == 0.0:
+                        continue
+                    a = min(time[max(i - 1, 0), j, k], time[min(i + 1, nx - 1), j, k])
+                    b = min(time[i, max(j - 1, 0), k], time[i, min(j + 1, ny - 1), k])
+                    c = min(time[i, j, max(k - 1, 0)], time[i, j, min(k + 1, nz - 1)])
+                    if a > b:
+                        a, b = b, a
+                    if b > c:
+                        b, c = c, b
+                    if a > b:
+                        a, b = b, a
+                    if a >= _FAR:
+                        continue
+                    cost = step / pace
+                    t = a + cost
+                    if t > b:
+                        t = 0.5 * (a + b + np.sqrt(max(2.0 * cost * cost - (a - b) ** 2, 0.0)))
+                        if t > c:
+                            total = a + b + c
+                            root = total * total - 3.0 * (a * a + b * b + c * c - cost * cost)
+                            t = (total + np.sqrt(max(root, 0.0))) / 3.0
+                    if t < time[i, j, k]:
+                        time[i, j, k] = t
+
+
+@kernel
+def paint(
+    origin: Any,
+    steps: Any,
+    tissue: Any,
+    ventricle: Any,
+    depth: Any,
+    midline: Any,
+    levels: Any,
+    levels_origin: Any,
+    levels_spacing: float,
+    tile: Any,
+    fine_view: Any,
+    coarse_view: Any,
+    vessel_view: Any,
+    bias_view: Any,
+    means: Any,
+    habit: Any,
+    extra: Any,
+    bias: Any,
+    grain: Any,
+    images: Any,
+    labels: Any,
+) -> None:
+    """Signals of the four modalities, and the labels, from tissue and tumour levels.
+
+    ``levels`` (X, Y, Z, 4): mm inside the core's edge, mm inside the edema's edge, nearness of ventricles, 0.
+    ``means`` (9, 4): rows fluid, grey, white, edema, solid core, cyst, enhancing, vessel, lesion of age.
+    ``habit``: core edge width, core raggedness, rim mm, rim patchiness, island threshold, cyst threshold,
+    edema edge width, edema raggedness, edema in grey matter, edema falling off, core mottling.
+    ``extra``: vessels, dura, lesions of age, sinus, lining of ventricles. ``bias``, ``grain`` (4,) per modality.
+    """
+    for i in range(tissue.shape[0]):
+        x = origin[0] + i * steps[0]
+        for j in range(tissue.shape[1]):
+            y = origin[1] + j * steps[1]
+            for k in range(tissue.shape[2]):
+                below = depth[i, j, k]
+                if below < -4.0:
+                    for m in range(4):
+                        images[m, i, j, k] = means[0, m]
+                    continue
+                z = origin[2] + k * steps[2]
+                level = _lattice_at(levels, levels_origin, levels_spacing, x, y, z)
+                fine = _tile_at(tile, fine_view, x, y, z)
+                coarse = _tile_at(tile, coarse_view, x, y, z)
+                curve = _tile_at(tile, vessel_view, x, y, z)
+                field = _tile_at(tile, bias_view, x, y, z)
+                s = tissue[i, j, k]
+                fluid, white = _clamp01(1.0 - s), _clamp01(s - 1.0)
+                grey = 1.0 - fluid - white
+                inside = level[0] + habit[1] * fine[0]
+                core = _clamp01(inside / habit[0] + 0.5)
+                rim_mm = habit[2] * max(1.0 + 0.55 * coarse[0] + 0.35 * fine[1], 0.0)
+                rim = _clamp01((rim_mm - inside) / 1.2 + 0.5) * _clamp01((coarse[1] - habit[3]) * 2.5 + 0.5)
+                island = _clamp01((0.6 * fine[1] + 0.8 * coarse[2] - habit[4]) * 2.5 + 0.5)
+                enhancing = core * max(rim, island)
+                solid = core - enhancing
+                cyst = solid * _clamp01((coarse[3] + 0.15 * fine[3] - habit[5]) * 3.0 + 0.5)
+                solid -= cyst
+                around = level[1] + habit[7] * (0.6 * fine[2] + coarse[2])
+                wet = _clamp01(around / habit[6] + 0.5) * (1.0 - core)
+                bright = wet * (1.0 - fluid) * (white + grey * habit[8])
+                bright *= 1.0 - habit[9] * _clamp01(1.0 - around / 12.0)
+                if core > 0.5:
+                    labels[i, j, k] = 3 if enhancing > 0.5 * core else 1
+                elif around > 0.0 and fluid < 0.6 and below > 0.0:
+                    labels[i, j, k] = 2
+                near = abs(midline[i, j, k])
+                thin = _clamp01((below + 1.0) / 3.0)
+                vessel = extra[0] * max(0.0, 1.0 - (curve[0] ** 2 + curve[1] ** 2) / 0.012)
+                vessel *= fluid + 0.5 * grey * _clamp01((14.0 - below) / 8.0)
+                dura = extra[1] * _clamp01((1.2 - below) / 1.2) * _clamp01(curve[2] - 0.3)
+                dura = max(dura, 0.5 * extra[1] * fluid * _clamp01(1.3 - near) * (1.0 - ventricle[i, j, k]))
+                if near < 5.0 and z > -5.0:
+                    dura = max(dura, extra[3] * _clamp01((5.0 - near) / 2.5) * _clamp01((3.5 - below) / 2.0) * thin)
+                dura = max(dura, 0.8 * extra[0] * ventricle[i, j, k] * _clamp01(2.0 * (coarse[1] - 1.1)))
+                vessel = _clamp01(max(vessel, dura)) * (1.0 - core)
+                age = white * (1.0 - wet) * (1.0 - core) * _clamp01(
+                    extra[2] * max(0.7 * fine[2] + 0.7 * coarse[2] - 1.9, 0.0) + extra[4] * level[2]
+                )
+                normal = 1.0 - core
+                for m in range(4):
+                    value = fluid * means[0, m] + grey * means[1, m] + white * means[2, m]
+                    value += (means[8, m] - value) * age
+                    value += (means[3, m] * (1.0 + 0.05 * coarse[3]) - value) * bright
+                    value *= normal
+                    value += solid * means[4, m] * (1.0 + habit[10] * (fine[0] + 0.5 * coarse[0]))
+                    value += cyst * means[5, m] + enhancing * means[6, m] * (1.0 + habit[10] * fine[2])
+                    value += (means[7, m] - value) * vessel
+                    value *= 1.0 + grain[m] * (fine[3] + 0.4 * coarse[0])
+                    images[m, i, j, k] = value * np.exp(bias[m] * field[m])
+
+
+@kernel
+def blur_plane(image: Any, wx: float, wy: float) -> None:
+    """Three-tap smoothing along the first two axes, in place; ``w`` is the weight of each neighbour."""
+    nx, ny, nz = image.shape
+    before = np.empty((ny, nz), np.float32)
+    if wx > 0.0:
+        before[:] = image[0]
+        for i in range(nx):
+            after = image[min(i + 1, nx - 1)]
+            for j in range(ny):
+                for k in range(nz):
+                    value = image[i, j, k]
+                    image[i, j, k] = (1 - 2 * wx) * value + wx * (before[j, k] + after[j, k])
+                    before[j, k] = value
+    line = np.empty(nz, np.float32)
+    if wy > 0.0:
+        for i in range(nx):
+            line[:] = image[i, 0]
+            for j in range(ny):
+                after_line = image[i, min(j + 1, ny - 1)]
+                for k in range(nz):
+                    value = image[i, j, k]
+                    image[i, j, k] = (1 - 2 * wy) * value + wy * (line[k] + after_line[k])
+                    line[k] = value
+
+
+@kernel
+def acquire_slices(image: Any, noise: Any, sigma: float, pitch: float, tilt_x: float, tilt_y: float) -> None:
+    """Scan in slices ``pitch`` voxels thick along the last axis and interpolate back, in place.
+
+    The slices lie obliquely by ``tilt`` voxels per voxel. ``noise`` (nx, ny, slices, 2) are the real
+    and imaginary channels: the magnitude of signal plus both is Rician (Gudbjartsson and Patz, 1995).
+    """
+    nx, ny, nz = image.shape
+    slices = noise.shape[2]
+    seen = np.empty(slices)
+    for i in range(nx):
+        for j in range(ny):
+            first = -2.0 * pitch + (tilt_x * i + tilt_y * j) % pitch
+            for s in range(slices):
+                middle = first + s * pitch
+                low, high = int(np.ceil(middle - 0.5 * pitch)), int(np.floor(middle + 0.5 * pitch))
+                total, count = 0.0, 0
+                for k in range(low, high + 1):
+                    total += image[i, j, min(max(k, 0), nz - 1)]
+                    count += 1
+                if count == 0:
+                    total, count = image[i, j, min(max(int(np.rint(middle)), 0), nz - 1)], 1
+                real = total / count + sigma * noise[i, j, s, 0]
+                imaginary = sigma * noise[i, j, s, 1]
+                seen[s] = np.sqrt(real * real + imaginary * imaginary)
+            for k in range(nz):
+                at = (k - first) / pitch
+                s = min(max(int(at), 0), slices - 2)
+                f = _clamp01(at - s)
+                image[i, j, k] = (1.0 - f) * seen[s] + f * seen[s + 1]
+
+
+@kernel
+def finish(
+    image: Any, depth: Any, strip: Any, tile: Any, view: Any, origin: Any, steps: Any, remap: Any, out: Any
+) -> None:
+    """Strip the skull, bend the contrast, scale to the scanner's units; background stays 0.
+
+    ``strip``: surface offset mm, its raggedness mm. ``remap``: power, scale, offset.
+    """
+    for i in range(image.shape[0]):
+        x = origin[0] + i * steps[0]
+        for j in range(image.shape[1]):
+            y = origin[1] + j * steps[1]
+            for k in range(image.shape[2]):
+                below = depth[i, j, k] - strip[0]
+                if below < -4.0 * strip[1]:
+                    continue
+                if below < 4.0 * strip[1]:
+                    noise = _tile_at(tile, view, x, y, origin[2] + k * steps[2])
+                    if below + strip[1] * noise[0] <= 0.0:
+                        continue
+                value = remap[1] * max(image[i, j, k], 0.0) ** remap[0] + remap[2]
+                out[i, j, k] = np.int16(min(max(np.rint(value), 1.0), 32767.0))

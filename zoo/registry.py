@@ -1,0 +1,325 @@
+"""Which models there are, how a name becomes a file, and how a file becomes a model that may be trusted.
+
+``weights/registry.json`` lists the zoo: for each model its file, size, sha256, content hash, licence, where
+it can be downloaded. Both hashes are checked at every load; a mismatch is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from . import checks, onnxfile
+from .contract import Contract
+from .errors import ContractError, IntegrityError, ModelError, ModelNotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from .model import Model
+
+SCHEMA = "voxzoo.registry/1"
+WEIGHTS = Path(__file__).parent / "weights"
+BASELINE_PREFIX = "baseline:"
+SUFFIX = ".onnx"
+_told: set[str] = set()
+
+
+class ResearchOnlyWarning(UserWarning):
+    """The weights were trained on research-only data: they are for research too. Said once a process."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the zoo.
+
+    Attributes:
+        name: how it is asked for.
+        version: of the weights.
+        file: its file's name.
+        bytes: the file's size.
+        sha256: of the whole file.
+        content_sha256: of the file without its metadata.
+        licence: the licence line of its contract.
+        description: a sentence.
+        urls: where it can be fetched; empty if it is bundled.
+    """
+
+    name: str
+    version: str
+    file: str
+    bytes: int
+    sha256: str
+    content_sha256: str
+    licence: str
+    description: str
+    urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a ``--model`` argument turned out to be.
+
+    Attributes:
+        how: printable: "bundled zoo model cnn3d-seg 1.0.0", "file ./mine.onnx", "built into voxzoo".
+        path: the file; None for a built-in baseline.
+        entry: its line in the registry, if it came from there.
+    """
+
+    how: str
+    path: Path | None
+    entry: Entry | None = None
+
+
+def entries(folder: Path = WEIGHTS) -> dict[str, Entry]:
+    """The zoo: name -> entry, in the order of the registry.
+
+    Raises:
+        ContractError: the registry is damaged.
+    """
+    path = folder / "registry.json"
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        found = [Entry(**{**item, "urls": tuple(item["urls"])}) for item in plain["models"]]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ContractError(f"{path}: the registry is damaged ({error}): install voxzoo again") from error
+    for entry in found:
+        if not checks.is_sha256(entry.sha256) or not checks.is_sha256(entry.content_sha256):
+            raise ContractError(f"{path}: {entry.name} has no valid hashes: install voxzoo again")
+    return {entry.name: entry for entry in found}
+
+
+def names() -> tuple[str, ...]:
+    """Every name that ``load`` knows, built-in baselines included.
+
+    Example:
+        >>> "baseline:flair-threshold" in names()
+        True
+    """
+    from .runtimes.baseline import BASELINES
+
+    return (*entries(), *(BASELINE_PREFIX + name for name in BASELINES))
+
+
+def resolve(spec: str | os.PathLike[str]) -> Resolved:
+    """Find what ``spec`` means; downloads it if it is a URL or a zoo model that is not bundled.
+
+    Args:
+        spec: "baseline:NAME"; an https URL (or http with ``#sha256=...``; https may have one too); a path; a
+            zoo name with or without ``.onnx``. An existing file wins over a zoo name.
+
+    Raises:
+        ModelNotFoundError: nothing of that kind; the message suggests and lists names.
+        ModelError: a download failed, or the path is a folder.
+        UsageError: a URL that cannot be trusted.
+
+    Example:
+        >>> resolve("baseline:flair-threshold").how
+        'baseline built into voxzoo'
+    """
+    text = os.fspath(spec)
+    if text.startswith(BASELINE_PREFIX):
+        return Resolved("baseline built into voxzoo", None)
+    if urlsplit(text).scheme in ("http", "https"):
+        return _from_url(text)
+    path, known = Path(text).expanduser(), entries()
+    name = text.removesuffix(SUFFIX)
+    if path.is_dir() and name not in known:
+        raise ModelError(f"{text}: is a folder; a model is an ONNX file or a name of the zoo")
+    if path.is_file():
+        note = " (the file wins over the zoo model of that name)" if name in known else ""
+        return Resolved(f"file {text}{note}", path)
+    if name in known:
+        return _from_zoo(known[name])
+    raise ModelNotFoundError(_not_found(text))
+
+
+def verify(found: Resolved) -> onnxfile.OnnxFile:
+    """Read a model file and check it against the registry if it came from there.
+
+    Raises:
+        IntegrityError: size or a hash disagrees.
+        ModelError, ContractError: as ``onnxfile.inspect``.
+    """
+    if found.path is None:
+        raise UsageError(f"{found.how}: there is no file to verify")
+    try:
+        file = onnxfile.inspect(found.path)
+    except IntegrityError:
+        raise
+    except ModelError as error:
+        if found.entry is None or found.path.stat().st_size == found.entry.bytes:
+            raise
+        raise IntegrityError(f"{error}; the registry expects {found.entry.bytes} bytes") from error
+    if found.entry is not None:
+        _compare(file, found.entry)
+    return file
+
+
+def load(
+    spec: str | os.PathLike[str],
+    runtime: str = "auto",
+    device: str = "auto",
+    precision: str = "fp32",
+    threads: int | None = None,
+    contract: str | os.PathLike[str] | Contract | None = None,
+) -> Model:
+    """Load a model, verified, ready to be called.
+
+    Args:
+        spec: what ``resolve`` takes.
+        runtime: "auto" (the fastest installed), "onnxruntime", "openvino".
+        device: "auto", "cpu", "cuda".
+        precision: "fp32", "tf32", "bf16", "fp16": obtained exactly, or an error.
+        threads: inside one call; default: the physical cores this process may use.
+        contract: for a file that has none inside: a Contract, or the path of its JSON. It wins over one
+            inside.
+
+    Raises:
+        ModelNotFoundError, ModelError, ContractError, IntegrityError: it cannot be found or trusted.
+        DeviceError: device or precision are not to be had.
+        MissingDependencyError: no runtime is installed.
+        UsageError: an unknown word.
+
+    Example:
+        >>> import numpy as np
+        >>> model = load("baseline:flair-threshold")
+        >>> model(np.ones((1, 4, 5, 6)), spacing_mm=(1, 1, 1)).array.shape
+        (4, 5, 6)
+    """
+    text = os.fspath(spec)
+    if text.startswith(BASELINE_PREFIX):
+        from .runtimes import baseline
+
+        return baseline.load(text.removeprefix(BASELINE_PREFIX), runtime, device, precision)
+    from .model import VolumeModel
+    from .runtimes.base import open_session
+
+    found = resolve(spec)
+    file = verify(found)
+    how, agreed = _contract(found.how, file, contract)
+    session = open_session(file.name, runtime, device, precision, threads)
+    tell_terms(agreed)
+    return VolumeModel(agreed, session, how, file.content_sha256)
+
+
+def tell_terms(contract: Contract) -> None:
+    """Warn, once a process and model, that weights are for research only."""
+    if contract.licence.status == "research-only" and contract.name not in _told:
+        _told.add(contract.name)
+        warnings.warn(f"{contract.name}: {contract.licence.line}", ResearchOnlyWarning, stacklevel=3)
+
+
+def register(
+    source: str | os.PathLike[str], description: str, urls: Sequence[str] = (), folder: Path = WEIGHTS
+) -> Entry:
+    """Put a model file with a contract into the zoo: its bytes into ``folder``, its facts into the registry.
+
+    For those who publish models; it needs a writable checkout. An entry of the same name is replaced.
+
+    Args:
+        source: an ONNX file with a valid contract.
+        description: a sentence.
+        urls: where else it can be fetched.
+        folder: that holds ``registry.json``.
+    """
+    file = onnxfile.inspect(source)
+    contract = file.contract()
+    entry = Entry(contract.name, contract.version, contract.name + SUFFIX, file.size, file.sha256,
+                  file.content_sha256, contract.licence.line, description, tuple(urls))  # fmt: skip
+    target = folder / entry.file
+    if target.resolve() != Path(source).resolve():
+        _write(target, Path(source).read_bytes())
+    models = [asdict(e) for e in {**entries(folder), entry.name: entry}.values()]
+    plain = {"schema": SCHEMA, "models": models}
+    _write(folder / "registry.json", (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
+    return entry
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+def _compare(file: onnxfile.OnnxFile, entry: Entry) -> None:
+    for what, got, expected in (
+        ("content hash", file.content_sha256, entry.content_sha256),
+        ("sha256", file.sha256, entry.sha256),
+    ):
+        if got != expected:
+            raise IntegrityError(
+                f"{file.name}: {what} {got}, the registry says {expected}: install voxzoo again"
+            )
+
+
+def _contract(how: str, file: onnxfile.OnnxFile, given: Any) -> tuple[str, Contract]:
+    """(how the model was found, its contract): the one given, else the one inside."""
+    if given is None:
+        return how, file.contract()
+    if isinstance(given, Contract):
+        file.check(given)
+        return f"{how}, with a contract given apart", given
+    try:
+        text = Path(given).expanduser().read_text(encoding="utf-8")
+        contract = Contract.from_json(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"{given}: the contract cannot be read: {error}") from error
+    except ContractError as error:
+        raise ContractError(f"{given}: {error}") from error
+    file.check(contract)
+    return f"{how}, with the contract {os.fspath(given)}", contract
+
+
+def _from_zoo(entry: Entry) -> Resolved:
+    bundled = WEIGHTS / entry.file
+    if bundled.is_file():
+        return Resolved(f"bundled zoo model {entry.name} {entry.version}", bundled, entry)
+    if not entry.urls:
+        raise ModelNotFoundError(f"{entry.name}: its file {bundled} is gone: install voxzoo again")
+    from .download import cache_dir, fetch
+
+    target = cache_dir() / "models" / f"{entry.sha256[:16]}-{entry.file}"
+    new = fetch(entry.urls[0], target, entry.sha256)
+    where = f"downloaded from {entry.urls[0]}" if new else "from the cache"
+    return Resolved(f"zoo model {entry.name} {entry.version}, {where}", target, entry)
+
+
+def _from_url(text: str) -> Resolved:
+    from .download import cache_dir, fetch
+
+    parts = urlsplit(text)
+    url = urlunsplit(parts._replace(fragment=""))
+    sha256 = _hash_in(text, parts.fragment)
+    if parts.scheme == "http" and sha256 is None:
+        raise UsageError(f"{text}: http can be tampered with: use https, or add #sha256=<64 digits>")
+    key = hashlib.sha256(url.encode()).hexdigest()[:16]
+    name = "".join(c for c in PurePosixPath(unquote(parts.path)).name if c.isalnum() or c in "._-")[-80:]
+    target = cache_dir() / "urls" / f"{key}-{name or 'model'}"
+    new = fetch(url, target, sha256)
+    return Resolved(f"downloaded from {url}" if new else f"downloaded earlier from {url} ({target})", target)
+
+
+def _hash_in(text: str, fragment: str) -> str | None:
+    """The hash behind ``#sha256=``. A fragment that is something else is a slip that must not pass."""
+    if not fragment:
+        return None
+    sha256 = fragment.removeprefix("sha256=").lower()
+    if not fragment.startswith("sha256=") or not checks.is_sha256(sha256):
+        raise UsageError(f"{text}: what follows # has to be sha256= and 64 hexadecimal digits")
+    return sha256
+
+
+def _not_found(text: str) -> str:
+    known = names()
+    close = difflib.get_close_matches(text.removesuffix(SUFFIX).lower(), known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{text}: neither a file nor a name in the zoo; {hint}The zoo has {', '.join(known)}"

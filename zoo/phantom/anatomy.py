@@ -104,7 +104,7 @@ def sample(anatomy: Anatomy, lattice: Lattice) -> Tissue:
 
 def _pose(rng: np.random.Generator) -> np.ndarray:
     """Person -> template: the average is large (1.9 L), people are 0.9 of it, tilted by a few degrees."""
-    scale = rng.normal(0.925, 0.025) * np.exp(rng.normal(0, 0.02, 3))
+    scale = rng.normal(0.925, 0.02) * np.exp(rng.normal(0, 0.015, 3))
     pitch, roll, yaw = np.deg2rad(rng.normal(0, [4.0, 2.0, 2.0]))
     turn = _rotation(0, pitch) @ _rotation(1, roll) @ _rotation(2, yaw)
     linear = turn / scale[:, None]

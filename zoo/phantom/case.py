@@ -24,6 +24,9 @@ CENTRE_MM = np.array([0.0, -16.0, 4.0])
 HIGH_SHARE = 0.6
 MARGIN_MM = 2.0
 
+SIGNAL_REACH = 16.0
+"""Signals (white matter = 1) beyond this saturate."""
+
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
@@ -146,7 +149,16 @@ def _render(
         seen = _acquire(signals[channel], sequence, np.abs(box.steps_mm), noise)
         out = np.zeros(box.shape, np.int16)
         finish(
-            seen, tissue.depth, scan.strip, noise_tile(), scan.views[4], box.origin_mm, box.steps_mm, sequence.remap, out
+            seen,
+            tissue.depth,
+            scan.strip,
+            noise_tile(),
+            scan.views[4],
+            box.origin_mm,
+            box.steps_mm,
+            _units(sequence),
+            SIGNAL_REACH,
+            out,
         )
         images[name][window] = out
     labels[window] = np.where(images["flair"][window] > 0, box_labels, 0)
@@ -216,6 +228,12 @@ def _acquire(
     tilt = sequence.tilt * size[:2] / size[2] if pitch > 1.0 else np.zeros(2)
     acquire_slices(image, noise, sigma, pitch, float(tilt[0]), float(tilt[1]))
     return np.ascontiguousarray(np.transpose(image, np.argsort(order)))
+
+
+def _units(sequence: Sequence) -> np.ndarray:
+    """Stored units at 2049 signals from 0 to ``SIGNAL_REACH``."""
+    power, scale, offset = sequence.remap
+    return scale * np.linspace(0.0, SIGNAL_REACH, 2049) ** power + offset
 
 
 def _tap(blur_mm: float, step_mm: float) -> float:

@@ -21,7 +21,7 @@ _RANGES: dict[str, tuple[tuple[float, float], ...]] = {
     "flair": ((0.18, 0.55), (1.12, 1.5), (1.0, 1.0), (1.55, 2.5), (1.3, 2.6), (0.35, 1.6), (1.4, 2.3), (0.4, 1.3), (1.3, 1.9)),
     "t1": ((0.28, 0.5), (0.72, 0.9), (1.0, 1.0), (0.62, 0.87), (0.5, 0.85), (0.35, 0.6), (0.75, 1.05), (0.6, 1.3), (0.75, 0.95)),
     "t1ce": ((0.22, 0.5), (0.7, 0.95), (1.0, 1.0), (0.55, 0.88), (0.45, 0.8), (0.3, 0.55), (1.4, 2.5), (1.6, 3.0), (0.75, 0.95)),
-    "t2": ((2.6, 4.4), (1.15, 1.5), (1.0, 1.0), (1.6, 2.8), (1.7, 3.0), (2.4, 3.8), (1.3, 2.1), (0.4, 1.6), (1.3, 2.0)),
+    "t2": ((2.6, 4.4), (1.15, 1.5), (1.0, 1.0), (1.6, 2.7), (1.7, 3.0), (2.4, 3.8), (1.3, 2.1), (0.4, 1.6), (1.3, 2.0)),
 }
 
 
@@ -73,7 +73,7 @@ class Scan:
 def draw_scan(rng: np.random.Generator, grade: str) -> Scan:
     """Draw signals and acquisition of the four modalities."""
     draw = rng.uniform
-    views = tuple(random_view(rng, wave) for wave in (draw(4, 7), draw(10, 18), draw(22, 30), draw(110, 160), 7.0))
+    views = tuple(random_view(rng, wave) for wave in (draw(4, 7), draw(10, 18), draw(22, 30), draw(150, 210), 7.0))
     extra = np.array(
         [
             draw(0.3, 1.0),
@@ -85,7 +85,7 @@ def draw_scan(rng: np.random.Generator, grade: str) -> Scan:
     )
     bias = draw(0.03, 0.16, 4)
     grain = draw(0.005, 0.03, 4)
-    strip = np.array([draw(-0.5, 1.8), draw(0.2, 0.8)])
+    strip = np.array([draw(-0.2, 2.0), draw(0.2, 0.8)])
     style = rng.choice(("3d", "2d", "mixed"), p=(0.35, 0.25, 0.4))
     sequences = tuple(_draw_sequence(rng, name, str(style)) for name in MODALITIES)
     return Scan(_draw_means(rng, grade), extra, bias, grain, views, strip, sequences)
@@ -106,9 +106,9 @@ def _draw_means(rng: np.random.Generator, grade: str) -> np.ndarray:
             low, high = high, low
         level = low + (high - low) * np.clip(wet + rng.normal(0, 0.2), 0, 1)
         table[edema, column] = 1.0 + (level - 1.0) * faint
-        if name == "flair":  # even the faintest edema that experts outline stands out from grey matter
+        if name in ("flair", "t2"):  # even the faintest edema that experts outline stands out from grey matter
             grey = table[ROWS.index("grey"), column]
-            table[edema, column] = max(table[edema, column], grey + 0.12)
+            table[edema, column] = max(table[edema, column], grey + rng.uniform(0.1, 0.3))
     if grade == "low":
         table[ROWS.index("enhancing"), MODALITIES.index("t1ce")] = rng.uniform(1.15, 1.8)
     return table
@@ -121,7 +121,7 @@ def _draw_sequence(rng: np.random.Generator, name: str, style: str) -> Sequence:
         chance *= 0.5
     thick = float(rng.uniform(2.5, 6.5)) if rng.uniform() < chance else 0.0
     axis = 2 if rng.uniform() < 0.9 else int(rng.integers(0, 2))
-    power = float(np.exp(rng.normal(0.0, 0.16)))
+    power = float(np.exp(rng.normal(0.0, 0.13)))
     scale = float(np.exp(rng.uniform(np.log(90), np.log(1500))))
     offset = scale * float(rng.uniform(0.0, 0.5)) if rng.uniform() < 0.35 else 0.0
     return Sequence(

@@ -21,16 +21,60 @@ def _clamp01(value: float) -> float:
 
 
 @kernel
-def _tile_at(tile: Any, view: Any, x: float, y: float, z: float) -> Any:
-    """Trilinear look-up in the periodic noise tile: four fields at once. Its size is a power of two."""
+def _tile_row(tile: Any, view: Any, x: float, y: float, row: Any) -> None:
+    """The periodic noise tile along z at one (x, y), into ``row`` (size, 4). The tile's size is a power of two."""
     mask = tile.shape[0] - 1
-    u = view[0, 0] * x + view[0, 1] * y + view[0, 2] * z + view[0, 3]
-    v = view[1, 0] * x + view[1, 1] * y + view[1, 2] * z + view[1, 3]
-    w = view[2, 0] * x + view[2, 1] * y + view[2, 2] * z + view[2, 3]
-    i, j, k = int(np.floor(u)), int(np.floor(v)), int(np.floor(w))
-    i0, j0, k0 = i & mask, j & mask, k & mask
-    i1, j1, k1 = (i0 + 1) & mask, (j0 + 1) & mask, (k0 + 1) & mask
-    return _blend(tile, i0, j0, k0, i1, j1, k1, np.float32(u - i), np.float32(v - j), np.float32(w - k))
+    u, v = view[0, 0] * x + view[0, 1], view[1, 0] * y + view[1, 1]
+    i, j = int(np.floor(u)), int(np.floor(v))
+    fu, fv = np.float32(u - i), np.float32(v - j)
+    gu, gv = np.float32(1) - fu, np.float32(1) - fv
+    _blend_rows(tile, i & mask, j & mask, (i + 1) & mask, (j + 1) & mask, gu * gv, gu * fv, fu * gv, fu * fv, row)
+
+
+@kernel
+def _lattice_row(lattice: Any, origin: Any, spacing: float, x: float, y: float, row: Any) -> None:
+    """A (X, Y, Z, 4) lattice along z at one (x, y), into ``row`` (Z, 4); held constant beyond its ends."""
+    u = min(max((x - origin[0]) / spacing, 0.0), lattice.shape[0] - 1.001)
+    v = min(max((y - origin[1]) / spacing, 0.0), lattice.shape[1] - 1.001)
+    i, j = int(u), int(v)
+    fu, fv = np.float32(u - i), np.float32(v - j)
+    gu, gv = np.float32(1) - fu, np.float32(1) - fv
+    _blend_rows(lattice, i, j, i + 1, j + 1, gu * gv, gu * fv, fu * gv, fu * fv, row)
+
+
+@kernel
+def _blend_rows(f: Any, i: int, j: int, ii: int, jj: int, a: Any, b: Any, c: Any, d: Any, row: Any) -> None:
+    for k in range(row.shape[0]):
+        for n in range(4):
+            row[k, n] = a * f[i, j, k, n] + b * f[i, jj, k, n] + c * f[ii, j, k, n] + d * f[ii, jj, k, n]
+
+
+@kernel
+def _along_tile(row: Any, view: Any, z: float) -> Any:
+    """Four fields at z in a row made by ``_tile_row``."""
+    w = view[2, 0] * z + view[2, 1]
+    k = int(np.floor(w))
+    mask = row.shape[0] - 1
+    return _mix(row, k & mask, (k + 1) & mask, np.float32(w - k))
+
+
+@kernel
+def _along_lattice(row: Any, start: float, spacing: float, z: float) -> Any:
+    """Four channels at z in a row made by ``_lattice_row``."""
+    w = min(max((z - start) / spacing, 0.0), row.shape[0] - 1.001)
+    k = int(w)
+    return _mix(row, k, k + 1, np.float32(w - k))
+
+
+@kernel
+def _mix(row: Any, k: int, kk: int, f: Any) -> Any:
+    g = np.float32(1) - f
+    return (
+        g * row[k, 0] + f * row[kk, 0],
+        g * row[k, 1] + f * row[kk, 1],
+        g * row[k, 2] + f * row[kk, 2],
+        g * row[k, 3] + f * row[kk, 3],
+    )
 
 
 @kernel
@@ -46,8 +90,10 @@ def _lattice_at(lattice: Any, origin: Any, spacing: float, x: float, y: float, z
 
 
 @kernel
-def _blend(f: Any, i: int, j: int, k: int, ii: int, jj: int, kk: int, fu: Any, fv: Any, fw: Any) -> Any:
-    """The four channels of ``f`` between the corners (i, j, k) and (ii, jj, kk)."""
+def _blend(f: Any, i0: int, j0: int, k0: int, i1: int, j1: int, k1: int, fu: Any, fv: Any, fw: Any) -> Any:
+    """The four channels of ``f`` between two opposite corners. Unsigned indices spare numba its check for -1."""
+    i, j, k = np.uint64(i0), np.uint64(j0), np.uint64(k0)
+    ii, jj, kk = np.uint64(i1), np.uint64(j1), np.uint64(k1)
     gu, gv, gw = np.float32(1) - fu, np.float32(1) - fv, np.float32(1) - fw
     a, b, c, d = gu * gv * gw, gu * gv * fw, gu * fv * gw, gu * fv * fw
     e, g, h, m = fu * gv * gw, fu * gv * fw, fu * fv * gw, fu * fv * fw
@@ -66,11 +112,13 @@ def _blend(f: Any, i: int, j: int, k: int, ii: int, jj: int, kk: int, fu: Any, f
 @kernel
 def spread_tile(tile: Any, view: Any, origin: Any, steps: Any, out: Any) -> None:
     """The noise tile's four fields at the points of a lattice, into ``out`` (X, Y, Z, 4)."""
+    row = np.empty((tile.shape[2], 4), np.float32)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
+            _tile_row(tile, view, origin[0] + i * steps[0], origin[1] + j * steps[1], row)
             for k in range(out.shape[2]):
-                x, y, z = origin[0] + i * steps[0], origin[1] + j * steps[1], origin[2] + k * steps[2]
-                out[i, j, k, 0], out[i, j, k, 1], out[i, j, k, 2], out[i, j, k, 3] = _tile_at(tile, view, x, y, z)
+                here = _along_tile(row, view, origin[2] + k * steps[2])
+                out[i, j, k, 0], out[i, j, k, 1], out[i, j, k, 2], out[i, j, k, 3] = here
 
 
 @kernel
@@ -102,13 +150,19 @@ def sample_anatomy(
     is zero, near the surface only.
     """
     atrophy, fold, width, edge, rough = traits[0], traits[1], traits[2], traits[3], traits[4]
+    warps = np.empty((warp.shape[2], 4), np.float32)
+    shapes = np.empty((tile.shape[2], 4), np.float32)
+    folds = np.empty((tile.shape[2], 4), np.float32)
     for i in range(tissue.shape[0]):
         x = origin[0] + i * steps[0]
         for j in range(tissue.shape[1]):
             y = origin[1] + j * steps[1]
+            _lattice_row(warp, warp_origin, warp_spacing, x, y, warps)
+            _tile_row(tile, shape_view, x, y, shapes)
+            _tile_row(tile, fold_view, x, y, folds)
             for k in range(tissue.shape[2]):
                 z = origin[2] + k * steps[2]
-                dx, dy, dz, _ = _lattice_at(warp, warp_origin, warp_spacing, x, y, z)
+                dx, dy, dz, _ = _along_lattice(warps, warp_origin[2], warp_spacing, z)
                 a, b, c = x + dx, y + dy, z + dz
                 tx = affine[0, 0] * a + affine[0, 1] * b + affine[0, 2] * c + affine[0, 3]
                 ty = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
@@ -124,10 +178,10 @@ def sample_anatomy(
                     continue
                 raw = (grey + 2.0 * white) / 255.0
                 shell = _clamp01((22.0 - below) / 10.0)
-                n0, n1, n2, n3 = _tile_at(tile, shape_view, tx, ty, tz)
+                n0, n1, _, _ = _along_tile(shapes, shape_view, z)
                 raw += rough * n0 * (0.35 + 0.65 * shell) - atrophy * shell
                 if shell > 0.0:
-                    f0, f1, f2, f3 = _tile_at(tile, fold_view, tx, ty, tz)
+                    f0, f1, _, _ = _along_tile(folds, fold_view, z)
                     sheet = abs(f0 + 0.15 * n1) * width
                     cut = min(sheet / 0.8, 1.0) + _clamp01((sheet - 2.4) / 1.6)
                     if cut < raw:
@@ -211,10 +265,19 @@ def paint(
     edema edge width, edema raggedness, edema in grey matter, edema falling off, core mottling.
     ``extra``: vessels, dura, lesions of age, sinus, lining of ventricles. ``bias``, ``grain`` (4,) per modality.
     """
+    size = tile.shape[2]
+    level_row = np.empty((levels.shape[2], 4), np.float32)
+    fine_row, coarse_row = np.empty((size, 4), np.float32), np.empty((size, 4), np.float32)
+    vessel_row, bias_row = np.empty((size, 4), np.float32), np.empty((size, 4), np.float32)
     for i in range(tissue.shape[0]):
         x = origin[0] + i * steps[0]
         for j in range(tissue.shape[1]):
             y = origin[1] + j * steps[1]
+            _lattice_row(levels, levels_origin, levels_spacing, x, y, level_row)
+            _tile_row(tile, fine_view, x, y, fine_row)
+            _tile_row(tile, coarse_view, x, y, coarse_row)
+            _tile_row(tile, vessel_view, x, y, vessel_row)
+            _tile_row(tile, bias_view, x, y, bias_row)
             for k in range(tissue.shape[2]):
                 below = depth[i, j, k]
                 if below < -4.0:
@@ -222,11 +285,11 @@ def paint(
                         images[m, i, j, k] = means[0, m]
                     continue
                 z = origin[2] + k * steps[2]
-                level = _lattice_at(levels, levels_origin, levels_spacing, x, y, z)
-                fine = _tile_at(tile, fine_view, x, y, z)
-                coarse = _tile_at(tile, coarse_view, x, y, z)
-                curve = _tile_at(tile, vessel_view, x, y, z)
-                field = _tile_at(tile, bias_view, x, y, z)
+                level = _along_lattice(level_row, levels_origin[2], levels_spacing, z)
+                fine = _along_tile(fine_row, fine_view, z)
+                coarse = _along_tile(coarse_row, coarse_view, z)
+                curve = _along_tile(vessel_row, vessel_view, z)
+                field = _along_tile(bias_row, bias_view, z)
                 s = tissue[i, j, k]
                 fluid, white = _clamp01(1.0 - s), _clamp01(s - 1.0)
                 grey = 1.0 - fluid - white
@@ -270,7 +333,8 @@ def paint(
                     value += cyst * means[5, m] + enhancing * means[6, m] * (1.0 + habit[10] * fine[2])
                     value += (means[7, m] - value) * vessel
                     value *= 1.0 + grain[m] * (fine[3] + 0.4 * coarse[0])
-                    images[m, i, j, k] = value * np.exp(bias[m] * field[m])
+                    gain = bias[m] * field[m]
+                    images[m, i, j, k] = value * (1.0 + gain + 0.5 * gain * gain)
 
 
 @kernel
@@ -333,23 +397,26 @@ def acquire_slices(image: Any, noise: Any, sigma: float, pitch: float, tilt_x: f
 
 @kernel
 def finish(
-    image: Any, depth: Any, strip: Any, tile: Any, view: Any, origin: Any, steps: Any, remap: Any, out: Any
+    image: Any, depth: Any, strip: Any, tile: Any, view: Any, origin: Any, steps: Any, curve: Any, reach: float, out: Any
 ) -> None:
-    """Strip the skull, bend the contrast, scale to the scanner's units; background stays 0.
+    """Strip the skull and map signals to the scanner's units; background stays 0.
 
-    ``strip``: surface offset mm, its raggedness mm. ``remap``: power, scale, offset.
+    ``strip``: surface offset mm, its raggedness mm. ``curve``: units at signals 0 ... ``reach``, evenly spaced.
     """
+    row = np.empty((tile.shape[2], 4), np.float32)
+    last = curve.shape[0] - 1
     for i in range(image.shape[0]):
-        x = origin[0] + i * steps[0]
         for j in range(image.shape[1]):
-            y = origin[1] + j * steps[1]
+            _tile_row(tile, view, origin[0] + i * steps[0], origin[1] + j * steps[1], row)
             for k in range(image.shape[2]):
                 below = depth[i, j, k] - strip[0]
-                if below < -4.0 * strip[1]:
-                    continue
                 if below < 4.0 * strip[1]:
-                    noise = _tile_at(tile, view, x, y, origin[2] + k * steps[2])
+                    if below < -4.0 * strip[1]:
+                        continue
+                    noise = _along_tile(row, view, origin[2] + k * steps[2])
                     if below + strip[1] * noise[0] <= 0.0:
                         continue
-                value = remap[1] * max(image[i, j, k], 0.0) ** remap[0] + remap[2]
+                at = min(max(image[i, j, k] / reach, 0.0), 1.0) * last
+                low = min(int(at), last - 1)
+                value = curve[low] + (at - low) * (curve[low + 1] - curve[low])
                 out[i, j, k] = np.int16(min(max(np.rint(value), 1.0), 32767.0))

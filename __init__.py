@@ -1,3 +1,104 @@
-"""voxzoo: a model zoo and evaluation library for medical images."""
+"""voxzoo: a model zoo and evaluation library for medical images.
+
+    import voxzoo
+    model = voxzoo.load("cnn3d-seg")
+    mask = model("path/to/patient_folder")
+
+Importing it is cheap: the parts (``voxzoo.eval``, ``voxzoo.rasterize``, ``voxzoo.zoo``) and what they need
+are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import eval as eval
+    from . import rasterize as rasterize
+    from . import zoo as zoo
+    from .eval.results import Results
+    from .zoo.contract import Contract
+    from .zoo.model import Model
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "eval", "evaluate", "load", "models", "rasterize", "zoo"]
+_PARTS = ("eval", "rasterize", "zoo")
+
+
+def load(
+    spec: str | os.PathLike[str],
+    runtime: str = "auto",
+    device: str = "auto",
+    precision: str = "fp32",
+    threads: int | None = None,
+    contract: str | os.PathLike[str] | Contract | None = None,
+) -> Model:
+    """Load a model, verified, ready to be called.
+
+    Args:
+        spec: a path to an ONNX file with a contract inside, a name of the zoo, or a URL. An existing file
+            wins over a name.
+        runtime: "auto" (the fastest installed), "onnxruntime", "openvino".
+        device: "auto", "cpu", "cuda".
+        precision: "fp32", "tf32", "bf16", "fp16": obtained exactly, or an error.
+        threads: inside one call; default: the physical cores this process may use.
+        contract: a Contract, or the path of its JSON, for a file that has none inside.
+
+    Raises:
+        VoxzooError: one of ``voxzoo.zoo.errors``: not found, not trusted, not runnable as asked.
+
+    Example:
+        >>> import numpy as np, voxzoo
+        >>> model = voxzoo.load("baseline:flair-threshold")
+        >>> model(np.ones((1, 4, 5, 6)), spacing_mm=(1, 1, 1)).array.shape
+        (4, 5, 6)
+    """
+    from .zoo import registry
+
+    return registry.load(spec, runtime, device, precision, threads, contract)
+
+
+def models() -> tuple[str, ...]:
+    """The names that ``load`` knows.
+
+    Example:
+        >>> import voxzoo
+        >>> "baseline:flair-threshold" in voxzoo.models()
+        True
+    """
+    from .zoo import registry
+
+    return registry.names()
+
+
+def evaluate(model: Any, data: Any = None, out: Any = None, **options: Any) -> Results:
+    """Score a model on a dataset: what ``zoo-eval`` does. See ``voxzoo.eval.runner.evaluate``.
+
+    Args:
+        model: a path, a name of the zoo, a URL, or a loaded model.
+        data: a folder, a manifest, "phantom" with its options, or an open dataset; None is "phantom".
+        out: run folder; None keeps everything in memory.
+        **options: limit, cases, empty, preset, workers, save_masks, ...
+
+    Example:
+        >>> import voxzoo
+        >>> results = voxzoo.evaluate("baseline:flair-threshold", "phantom:n=2,shape=48x56x48")
+        >>> results.aggregate["dice"].n
+        2
+    """
+    from .eval.runner import evaluate as run
+
+    return run(model, data, out, **options)
+
+
+def __getattr__(name: str) -> Any:
+    """The parts are imported when they are first used."""
+    if name in _PARTS:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -129,7 +129,8 @@ def _answered(url: str, request: urllib.request.Request, part: Path) -> Iterator
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416:
-                yield _whole_or_stale(error, part)
+                _check_whole(error, part)
+                yield None
                 return
             raise _refused(url, error) from error
     except http.client.HTTPException as error:
@@ -144,7 +145,7 @@ def _answered(url: str, request: urllib.request.Request, part: Path) -> Iterator
         yield answer
 
 
-def _whole_or_stale(error: urllib.error.HTTPError, part: Path) -> None:
+def _check_whole(error: urllib.error.HTTPError, part: Path) -> None:
     """416: nothing lies behind our last byte. Either we have it all, or what we have is something else."""
     total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
     if not total.isdecimal() or int(total) != part.stat().st_size:

@@ -279,15 +279,25 @@ def _contract(how: str, file: onnxfile.OnnxFile, given: Any) -> tuple[str, Contr
     return f"{how}, with the contract {os.fspath(given)}", contract
 
 
+def is_local(entry: Entry) -> bool:
+    """Whether the model's file is here: bundled, or downloaded before."""
+    return (WEIGHTS / entry.file).is_file() or _cached(entry).is_file()
+
+
+def _cached(entry: Entry) -> Path:
+    from .download import cache_dir
+
+    return cache_dir() / "models" / f"{entry.sha256[:16]}-{entry.file}"
+
+
 def _from_zoo(entry: Entry) -> Resolved:
-    bundled = WEIGHTS / entry.file
+    bundled, target = WEIGHTS / entry.file, _cached(entry)
     if bundled.is_file():
         return Resolved(f"bundled zoo model {entry.name} {entry.version}", bundled, entry)
     if not entry.urls:
         raise ModelNotFoundError(f"{entry.name}: its file {bundled} is gone: install voxzoo again")
-    from .download import cache_dir, fetch
+    from .download import fetch
 
-    target = cache_dir() / "models" / f"{entry.sha256[:16]}-{entry.file}"
     new = fetch(entry.urls[0], target, entry.sha256)
     where = f"downloaded from {entry.urls[0]}" if new else "from the cache"
     return Resolved(f"zoo model {entry.name} {entry.version}, {where}", target, entry)

@@ -1,0 +1,179 @@
+"""``zoo``: which models there are, what stands in their contracts, and whether their bytes are what they should be.
+
+Exit codes: 0 done, 1 a model that cannot be trusted or opened, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..rasterize.errors import VoxzooError
+from .errors import ModelNotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from .contract import Contract
+    from .onnxfile import OnnxFile
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="voxzoo", message="voxzoo %(version)s")
+def command() -> None:
+    """The models of voxzoo."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def list_models(as_json: bool) -> None:
+    """Names, sizes and licences of the models in the zoo."""
+    rows = _rows()
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.2f} MB" if row["bytes"] else "built in"
+        state = "" if row["local"] else "  (downloaded when first used)"
+        click.echo(f"{row['name']} {row['version']}  {size}{state}")
+        click.echo(f"    {row['description']}")
+        click.echo(f"    licence: {row['licence']}")
+
+
+@command.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def show(model: str, as_json: bool) -> None:
+    """Contract, licence and hashes of MODEL: a name of the zoo, a file or a URL."""
+    how, contract, file = _described(model)
+    if as_json:
+        hashes = (
+            {"sha256": file.sha256, "content_sha256": file.content_sha256, "bytes": file.size} if file else {}
+        )
+        click.echo(
+            json.dumps({"found": how, **hashes, "contract": contract.to_dict()}, indent=1, ensure_ascii=False)
+        )
+        return
+    width = 16
+    for name, value in _lines(how, contract, file):
+        click.echo(f"{name:<{width}}{value}".rstrip())
+
+
+@command.command()
+@click.argument("models", nargs=-1)
+def verify(models: Sequence[str]) -> None:
+    """Check the hashes of MODELS (names or files; default: every model of the zoo that is here)."""
+    results = [_check(spec) for spec in models or _local_names()]
+    for ok, line in results:
+        click.echo(f"{'ok  ' if ok else 'FAIL'}  {line}", err=not ok)
+    if not results:
+        click.echo("nothing to verify: no model of the zoo is on this machine")
+    if not all(ok for ok, _ in results):
+        raise click.exceptions.Exit(1)
+
+
+def main() -> None:
+    """Entry point: errors are one line."""
+    try:
+        sys.exit(command(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("zoo: stopped", err=True)
+        sys.exit(130)
+    except VoxzooError as error:
+        click.echo(f"zoo: error: {error}", err=True)
+        sys.exit(2 if isinstance(error, UsageError | ModelNotFoundError) else 1)
+
+
+def _rows() -> list[dict[str, Any]]:
+    from . import registry
+    from .runtimes.baseline import BASELINES, contract
+
+    zoo = [{**asdict(e), "local": registry.is_local(e)} for e in registry.entries().values()]
+    built_in = [
+        {"name": registry.BASELINE_PREFIX + name, "version": contract().version, "bytes": 0, "local": True,
+         "licence": contract().licence.line, "description": text}
+        for name, text in BASELINES.items()
+    ]  # fmt: skip
+    return zoo + built_in
+
+
+def _described(model: str) -> tuple[str, Contract, OnnxFile | None]:
+    from . import registry
+
+    found = registry.resolve(model)
+    if found.path is None:
+        loaded = registry.load(model)
+        return loaded.reference, loaded.contract, None
+    file = registry.verify(found)
+    return found.how, file.contract(), file
+
+
+def _lines(how: str, contract: Contract, file: OnnxFile | None) -> Iterator[tuple[str, object]]:
+    """(name, value) of each line that ``zoo show`` prints."""
+    spec, output, licence = contract.input, contract.output, contract.licence
+    yield "model", f"{contract.name} {contract.version}"
+    yield "found", how
+    yield "task", contract.task
+    yield "channels", ", ".join(spec.channels)
+    yield (
+        "grid",
+        f"{' x '.join(map(str, spec.shape))} voxels of {' x '.join(f'{v:g}' for v in spec.spacing_mm)} mm",
+    )
+    yield "orientation", f"{spec.orientation}, crop {spec.crop}, {spec.interpolation} interpolation"
+    clip = (
+        "not clipped"
+        if spec.clip_percentiles is None
+        else "clipped to percentiles {:g}-{:g}".format(*spec.clip_percentiles)
+    )
+    yield "intensities", f"{clip}, {spec.normalise}"
+    yield "output", f"{output.kind} {', '.join(output.channels)}; above {output.threshold:g}"
+    yield "components", f"smaller than {output.min_component_mm3:g} mm3 are removed"
+    yield "labels", ", ".join(f"{value} {name}" for value, name in contract.labels.items())
+    yield "licence", licence.weights
+    yield "data terms", licence.data_terms
+    yield "terms are", licence.status.upper() if licence.status != "confirmed" else "confirmed"
+    for line in licence.attribution:
+        yield "attribution", line
+    for name, value in contract.training.items():
+        yield (
+            f"training {name}"[:15],
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
+        )
+    yield "content sha256", contract.content_sha256
+    if file is not None:
+        yield "file sha256", file.sha256
+        yield "file", f"{file.size} bytes, ONNX opset {file.opset}, IR {file.ir_version}"
+
+
+def _local_names() -> list[str]:
+    from . import registry
+
+    return [entry.name for entry in registry.entries().values() if registry.is_local(entry)]
+
+
+def _check(spec: str) -> tuple[bool, str]:
+    """(whether it may be trusted, a line that says why)."""
+    from . import registry
+
+    try:
+        found = registry.resolve(spec)
+        if found.path is None:
+            contract = registry.load(spec).contract
+            return True, f"{spec}: {found.how}, content {contract.content_sha256}"
+        file = registry.verify(found)
+        file.contract()
+    except VoxzooError as error:
+        return False, str(error) if spec in str(error) else f"{spec}: {error}"
+    against = "registry and contract" if found.entry else "contract (it is not from the registry)"
+    return (
+        True,
+        f"{spec}: {found.how}: sha256 {file.sha256}, content {file.content_sha256}; agrees with {against}",
+    )

@@ -98,6 +98,7 @@ def contract_of(recipe: Recipe, data: TrainingSet) -> Contract:
             channels=recipe.regions,
             threshold=recipe.threshold,
             min_component_mm3=recipe.min_component_mm3,
+            min_component_share=recipe.min_component_share,
         ),
         labels=labels_of(recipe.regions),
         licence=recipe.licence,
@@ -129,7 +130,7 @@ def _held_out(cases: Sequence[Case], fold: int | None, folds: int, seed: int) ->
         return set()
     if fold >= folds:
         raise UsageError(f"--fold {fold} of {folds} folds: the last one is {folds - 1}")
-    return set(make_splits(cases, folds=folds, seed=seed).fold(fold))
+    return set(make_splits(cases, folds=folds, seed=seed).test(fold))
 
 
 def _a_few(data: TrainingSet) -> list[TrainingVolume]:

@@ -75,7 +75,7 @@ class Recipe:
         options: what the network's constructor takes.
         regions: output channels.
         threshold: on the probabilities.
-        min_component_mm3: smaller components are removed from the prediction.
+        min_component_mm3, min_component_share: smaller components are removed from the prediction.
         seed: of weights, sampling and augmentation.
         input, licence, data, fit, augment: see the classes.
     """
@@ -89,6 +89,7 @@ class Recipe:
     seed: int = 0
     threshold: float = 0.5
     min_component_mm3: float = 0.0
+    min_component_share: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
     data: DataSpec = field(default_factory=DataSpec)
     fit: FitSpec = field(default_factory=FitSpec)

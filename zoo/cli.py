@@ -135,7 +135,11 @@ def _lines(how: str, contract: Contract, file: OnnxFile | None) -> Iterator[tupl
     )
     yield "intensities", f"{clip}, {spec.normalise}"
     yield "output", f"{output.kind} {', '.join(output.channels)}; above {output.threshold:g}"
-    yield "components", f"smaller than {output.min_component_mm3:g} mm3 are removed"
+    yield (
+        "components",
+        f"smaller than {output.min_component_mm3:g} mm3, or than {output.min_component_share:g} of the largest, "
+        "are removed",
+    )
     yield "labels", ", ".join(f"{value} {name}" for value, name in contract.labels.items())
     yield "licence", licence.weights
     yield "data terms", licence.data_terms

@@ -86,6 +86,7 @@ class OutputSpec:
         activation: what voxzoo still has to apply ("none" if it is inside the graph).
         threshold: a region holds the voxels whose probability is above it (regions only).
         min_component_mm3: components of the foreground smaller than this are removed (0 keeps all).
+        min_component_share: so are those smaller than this share of the largest one (0 keeps all).
     """
 
     name: str
@@ -94,6 +95,7 @@ class OutputSpec:
     activation: str = "none"
     threshold: float = 0.5
     min_component_mm3: float = 0.0
+    min_component_share: float = 0.0
 
     def __post_init__(self) -> None:
         checks.string("output.name", self.name)
@@ -102,6 +104,9 @@ class OutputSpec:
         checks.choice("output.activation", self.activation, ACTIVATIONS)
         checks.numbers("output.threshold", (self.threshold,), 1)
         checks.numbers("output.min_component_mm3", (self.min_component_mm3,), 1)
+        checks.numbers("output.min_component_share", (self.min_component_share,), 1)
+        if not 0 <= self.min_component_share <= 1:
+            checks.fail("output.min_component_share", self.min_component_share, "0 <= share <= 1")
         if not 0 <= self.threshold < 1:
             checks.fail("output.threshold", self.threshold, "0 <= threshold < 1")
         if self.min_component_mm3 < 0:

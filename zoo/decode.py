@@ -50,13 +50,15 @@ def decode(prob: NDArray[np.float32], plan: Plan, contract: Contract) -> NDArray
         labels = _strongest(prob, plan, output.channels, contract.labels)
     else:
         labels = _painted(restore_mask(prob, plan, output.threshold), output.channels)
-    if output.min_component_mm3 > 0:
-        drop_small(labels, plan.grid.spacing_mm, output.min_component_mm3)
+    if output.min_component_mm3 > 0 or output.min_component_share > 0:
+        drop_small(labels, plan.grid.spacing_mm, output.min_component_mm3, output.min_component_share)
     return labels
 
 
-def drop_small(labels: NDArray[np.uint8], spacing_mm: Sequence[float], min_mm3: float) -> None:
-    """Set to 0, in place, the components of the foreground that are smaller than ``min_mm3``.
+def drop_small(
+    labels: NDArray[np.uint8], spacing_mm: Sequence[float], min_mm3: float, min_share: float = 0.0
+) -> None:
+    """Set to 0, in place, the components of the foreground that are too small.
 
     Components are of all labels together, 26-connected.
 
@@ -64,6 +66,7 @@ def drop_small(labels: NDArray[np.uint8], spacing_mm: Sequence[float], min_mm3: 
         labels: uint8 (X, Y, Z), changed in place.
         spacing_mm: per array axis.
         min_mm3: what is smaller goes; what has exactly this volume stays.
+        min_share: what is smaller than this share of the largest component goes too.
 
     Example:
         >>> labels = np.array([[[1, 1, 0, 2]]], np.uint8)
@@ -79,7 +82,9 @@ def drop_small(labels: NDArray[np.uint8], spacing_mm: Sequence[float], min_mm3: 
     window = labels[tuple(slice(low, high + 1) for low, high in box)]
     components, _ = ndimage.label(window, structure=np.ones((3, 3, 3), bool))
     sizes = np.bincount(components.ravel(order="K"))
-    small = sizes * float(np.prod(spacing_mm)) < min_mm3 * (1 - 1e-9)
+    sizes[0] = 0
+    limit = max(min_mm3 / float(np.prod(spacing_mm)), min_share * int(sizes.max())) * (1 - 1e-9)
+    small = sizes < limit
     small[0] = False
     if small.any():
         window[small[components]] = 0

@@ -115,9 +115,10 @@ def bootstrap_ci(
     drawn = _draw(sample, statistic, resamples, seed)
     if not np.isfinite(drawn).all():
         return None
-    if drawn.min() == drawn.max():
-        return float(drawn[0]), float(drawn[0])
     observed = _observe(sample, statistic)
+    if drawn.min() == drawn.max():
+        exact = mean(np.asarray(sample, dtype=np.float64)) if statistic is None else observed
+        return exact, exact
     low, high = _corrected_levels(sample, statistic, observed, drawn, (1 - confidence) / 2)
     bounds = np.quantile(drawn, [low, high])
     return float(bounds[0]), float(bounds[1])

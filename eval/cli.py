@@ -1,0 +1,153 @@
+"""``zoo-eval``: score a model on a dataset from the command line.
+
+Exit codes: 0 done; 1 a case could not be read or run (it is named, the rest is scored); 2 wrong use;
+130 interrupted. Only click is imported here, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..zoo.errors import UsageError, VoxzooError
+
+if TYPE_CHECKING:
+    from .report import Reporter
+    from .results import Results
+
+INTERRUPTED = 130
+PIPE_WIDTH = 110
+"""Columns of the table in a file or a pipe, which has no width of its own."""
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.command(context_settings=HELP)
+@click.option("--model", "-m", required=True, help="Model file, zoo name (zoo list) or URL.")
+@click.option("--data", "-d", help="Folder of patients, .csv manifest or 'phantom'.  [default: phantom]")
+@click.option(
+    "--out", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/MODEL-DATA-HASH]"
+)
+@click.option("--task", default="segment", show_default=True, help="What is asked of the model.")
+@click.option("--runtime", default="auto", show_default=True, help="auto, onnxruntime or openvino.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16, ...")
+@click.option("--threads", type=int, help="Threads of the runtime.  [default: its own choice]")
+@click.option("--contract", type=click.Path(path_type=Path), help="Contract for a model without one.")
+@click.option("--workers", type=int, default=2, show_default=True, help="Threads that load and score.")
+@click.option("--limit", type=int, help="Only the first so many cases.")
+@click.option("--cases", help="Only these: ids with commas between, or a file with one id a line.")
+@click.option("--save-masks", type=click.Path(path_type=Path), help="Folder for the predicted masks.")
+@click.option("--preset", default="metrics-reloaded", show_default=True, help="Whose distances.")
+@click.option(
+    "--empty", default="penalty", show_default=True, help="penalty, nan, inf, raise, peer or a number of mm."
+)
+@click.option("--tolerance-mm", type=float, default=1.0, show_default=True, help="Of the NSD.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--baseline/--no-baseline", default=True, help="Score the FLAIR threshold too.  [default: yes]")
+@click.option("--parquet", is_flag=True, help="Write cases.parquet too.")
+@click.option("--overwrite", is_flag=True, help="Replace what the run folder holds.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results file instead of the table.")
+@click.option("--quiet", "-q", is_flag=True, help="Only the table.")
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+@click.version_option(package_name="voxzoo")
+def command(
+    model: str, data: str | None, out: Path | None, as_json: bool, quiet: bool, debug: bool, **options: Any
+) -> int:
+    """Score MODEL on every case of DATA: overlap, surface distance and volume, with intervals.
+
+    The same command continues a run that was cut off, and repeats no case that is on file.
+    """
+    try:
+        return _evaluate(model, data, out, as_json, quiet, options)
+    except VoxzooError as error:
+        if debug:
+            raise
+        return _fail(error)
+
+
+def _evaluate(
+    model: str, data: str | None, out: Path | None, as_json: bool, quiet: bool, options: dict[str, Any]
+) -> int:
+    from .options import Options
+
+    checked = Options.of({**options, "cases": _case_ids(options["cases"])})
+    from rich.console import Console
+
+    from . import runner
+    from .report import Reporter
+
+    out_console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    reporter = Reporter(out_console, Console(stderr=True), quiet or as_json)
+    try:
+        run = runner.prepare_run(model, data, checked)
+        results = runner.execute(run, out or run.default_folder(), reporter)
+    except KeyboardInterrupt:
+        return _interrupted(reporter)
+    finally:
+        reporter.stop()
+    _show(results, reporter, as_json)
+    return 1 if results.failures or any(b.failures for b in results.baselines.values()) else 0
+
+
+def _case_ids(text: str | None) -> tuple[str, ...] | None:
+    """Ids from ``a,b`` or from a file that holds one a line."""
+    if text is None:
+        return None
+    path = Path(text)
+    try:
+        words = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--cases: {path} cannot be read as a list of ids: {error}") from error
+    ids = tuple(word.strip() for word in words if word.strip())
+    if not ids:
+        raise UsageError(f"--cases: no id in {text!r}")
+    return ids
+
+
+def _show(results: Results, reporter: Reporter, as_json: bool) -> None:
+    if as_json:
+        click.echo(results.to_json(), nl=False)
+    else:
+        reporter.show(results)
+
+
+def _interrupted(reporter: Reporter) -> int:
+    reporter.stop()
+    if reporter.folder is None:
+        message = "interrupted before the first case"
+    else:
+        message = (
+            f"interrupted: {reporter.done} of {reporter.total} cases are in {reporter.folder}; "
+            "the same command goes on from there"
+        )
+    click.echo(f"zoo-eval: {message}", err=True)
+    return INTERRUPTED
+
+
+def _fail(error: VoxzooError) -> int:
+    click.echo(f"zoo-eval: error: {' '.join(str(error).split())}", err=True)
+    return 2
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of ``zoo-eval``."""
+    try:
+        code = command.main(arguments, prog_name="zoo-eval", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("zoo-eval: interrupted", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe left; nothing to tell anyone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""One mask against one reference, on the reference's own full grid: a flat set of figures.
+
+Overlaps come from one pass over both masks, distances from one surface table per region. Regions with the
+same voxels (the whole foreground of a model that segments only ``wt``, say) are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..zoo.errors import ContractError, GridError
+from ..zoo.tasks import segment
+from .names import FOREGROUND, full_name
+from .options import ScoreOptions
+
+if TYPE_CHECKING:
+    from ..zoo.mask import Mask
+    from ..zoo.model import Model
+
+Regions = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """The figures of one case.
+
+    Attributes:
+        metrics: flat name -> number; ``dice`` is the whole foreground, ``dice_tc`` a region.
+        empty_prediction: region (and "foreground") -> whether nothing was predicted.
+        empty_reference: the same for the reference.
+    """
+
+    metrics: dict[str, float]
+    empty_prediction: dict[str, bool]
+    empty_reference: dict[str, bool]
+
+
+def score(
+    mask: Mask, reference: NDArray[np.uint8], spacing_mm: Sequence[float], options: ScoreOptions
+) -> Score:
+    """Score a mask against a reference.
+
+    Args:
+        mask: what was predicted, on the native grid.
+        reference: canonical labels, uint8, same shape.
+        spacing_mm: per array axis.
+        options: preset, empty policy, tolerance.
+
+    Returns:
+        Every figure for the whole foreground (all that the model segments) and for each region.
+
+    Raises:
+        GridError: mask and reference have different shapes.
+        InputError: an undefined value under the policy "raise".
+    """
+    if mask.array.shape != reference.shape:
+        raise GridError(f"the mask has shape {mask.array.shape}, the reference {reference.shape}")
+    metrics: dict[str, float] = {}
+    empties: tuple[dict[str, bool], dict[str, bool]] = ({}, {})
+    done: dict[tuple[tuple[int, ...], tuple[int, ...]], dict[str, float]] = {}
+    for region, values in _pairs(regions_in(mask.regions, mask.labels)).items():
+        if values not in done:
+            pair = segment.mask_of(mask.array, values[0]), segment.mask_of(reference, values[1])
+            done[values] = figures(*pair, spacing_mm, options)
+        found = done[values]
+        metrics.update({full_name(name, region): value for name, value in found.items()})
+        empties[0][region] = found["volume_ml"] == 0
+        empties[1][region] = found["volume_ref_ml"] == 0
+    return Score(metrics, *empties)
+
+
+def regions_in(regions: Regions, labels: Mapping[int, str]) -> dict[str, tuple[int, ...]]:
+    """What is scored apart: the regions that a mask knows, else each of its labels by name."""
+    return dict(regions) or {name: (value,) for value, name in labels.items()}
+
+
+def regions_of(model: Model) -> dict[str, tuple[int, ...]]:
+    """Region -> the reference's label values, for what a model segments.
+
+    Raises:
+        ContractError: the model has a label that references do not know.
+    """
+    contract = model.contract
+    return {name: reference_values(name) for name in regions_in(contract.regions, contract.labels)}
+
+
+def reference_values(region: str) -> tuple[int, ...]:
+    """The canonical label values of a region, or of a single label by its name.
+
+    Raises:
+        ContractError: neither a region nor a canonical label.
+
+    Example:
+        >>> reference_values("tc"), reference_values("edema")
+        ((1, 3), (2,))
+    """
+    if region in segment.REGIONS:
+        return segment.REGIONS[region]
+    values = tuple(value for value, name in segment.LABELS.items() if name == region)
+    if not values:
+        known = ", ".join([*segment.REGIONS, *segment.LABELS.values()])
+        raise ContractError(f"the model segments {region!r}; references know {known}")
+    return values
+
+
+def reference_volumes(
+    reference: NDArray[np.uint8], regions: Regions, spacing_mm: Sequence[float]
+) -> dict[str, float]:
+    """Volume in ml of each region of a reference, and of them together as "foreground"."""
+    counts = np.bincount(reference.ravel(order="K"), minlength=256)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    union = tuple(sorted({value for values in regions.values() for value in values}))
+    return {
+        name: float(counts[list(values)].sum()) * voxel_ml
+        for name, values in {FOREGROUND: union, **regions}.items()
+    }
+
+
+def _pairs(mine: Regions) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Region -> (values in the mask, values in the reference), the whole foreground first."""
+    pairs = {name: (tuple(sorted(values)), reference_values(name)) for name, values in mine.items()}
+    union = tuple(tuple(sorted({v for pair in pairs.values() for v in pair[side]})) for side in (0, 1))
+    return {FOREGROUND: (union[0], union[1]), **pairs}
+
+
+def figures(
+    pred: NDArray[np.bool_], ref: NDArray[np.bool_], spacing_mm: Sequence[float], options: ScoreOptions
+) -> dict[str, float]:
+    """Every figure of one region, by metric name."""
+    from scipy.ndimage import binary_erosion, distance_transform_edt
+
+    from .empty import diagonal_mm
+
+    tp, p, r = int((pred & ref).sum()), int(pred.sum()), int(ref.sum())
+    v = float(np.prod(spacing_mm)) / 1000
+
+    def d(a: float, b: float, z: float) -> float:
+        return a / b if b else z
+
+    both = float(p == r == 0)
+    if p and r:
+        a, b = pred ^ binary_erosion(pred), ref ^ binary_erosion(ref)
+        x = distance_transform_edt(~b, spacing_mm)[a]
+        y = distance_transform_edt(~a, spacing_mm)[b]
+        dist = {
+            "hd95": max(np.percentile(x, 95), np.percentile(y, 95)),
+            "hd": max(x.max(), y.max()),
+            "assd": (x.mean() + y.mean()) / 2,
+            "nsd": ((x <= options.tolerance_mm).sum() + (y <= options.tolerance_mm).sum())
+            / (x.size + y.size),
+        }
+    else:
+        w = 0.0 if both else diagonal_mm(pred.shape, spacing_mm)
+        dist = {"hd95": w, "hd": w, "assd": w, "nsd": both}
+    return {
+        "dice": d(2 * tp, p + r, 1.0),
+        "iou": d(tp, p + r - tp, 1.0),
+        "precision": d(tp, p, both),
+        "recall": d(tp, r, both),
+        "specificity": d(pred.size - p - r + tp, pred.size - r, 1.0),
+        **{k: float(z) for k, z in dist.items()},
+        "volume_ml": p * v,
+        "volume_ref_ml": r * v,
+        "volume_error_ml": (p - r) * v,
+        "volume_abs_error_ml": abs(p - r) * v,
+        "volume_error_rel": d(p - r, r, 0.0 if both else float("nan")),
+    }

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..zoo.errors import RunError, UsageError
-from . import environment, files, pipeline, tables
+from . import environment, files, pipeline, stages, tables
 from .assemble import contract_facts, results_of
 from .options import BASELINE, Options
 from .records import CaseRecord, Journal, cache_key
@@ -237,7 +237,7 @@ def _clear_or_check(folder: Path, overwrite: bool) -> None:
 def _compute(run: Run, folder: Path | None, journal: Journal | _MemoryJournal, watcher: Watcher) -> Results:
     session = _Session(run, journal, watcher)
     watcher.started(run, folder)
-    job = pipeline.Job(
+    job = stages.Job(
         models=run.models,
         identities={name: run.identity(name) for name in run.models},
         scoring=run.options.scoring,
@@ -257,7 +257,7 @@ class _Session:
         self.records: dict[tuple[str, str], CaseRecord] = {}
         self.computed = 0
 
-    def run(self, job: pipeline.Job) -> None:
+    def run(self, job: stages.Job) -> None:
         """All cases through the pipeline."""
         self.started = datetime.now(UTC)
         wall, cpu = time.perf_counter(), time.process_time()

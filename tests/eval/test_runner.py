@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from voxzoo.eval import pipeline, scoring
+from voxzoo.eval import pipeline, scoring, stages
 from voxzoo.eval.options import Options, ScoreOptions
 from voxzoo.eval.results import Results
 from voxzoo.eval.runner import evaluate
@@ -137,7 +137,7 @@ def test_threads_change_nothing(toys, dataset, workers):
 def test_loading_does_not_run_ahead_without_bound(toys):
     begun = []
     cases = [toys.case(i) for i in range(30)]
-    job = pipeline.Job({"toy": toys.model()}, {"toy": {}}, ScoreOptions())
+    job = stages.Job({"toy": toys.model()}, {"toy": {}}, ScoreOptions())
 
     class Watched(type(job.models["toy"])):
         def prepare(self, case):

@@ -1,4 +1,4 @@
-"""``zoo``: which models there are, what stands in their contracts, and whether their bytes are what they should be.
+"""``zoo``: which models there are, what stands in their contracts, whether their bytes are the right ones.
 
 Exit codes: 0 done, 1 a model that cannot be trusted or opened, 2 wrong use.
 """
@@ -17,7 +17,7 @@ from ..rasterize.errors import VoxzooError
 from .errors import ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from .contract import Contract
+    from .contract import Contract, OutputSpec
     from .onnxfile import OnnxFile
 
 
@@ -33,7 +33,7 @@ def list_models(as_json: bool) -> None:
     """Names, sizes and licences of the models in the zoo."""
     rows = _rows()
     if as_json:
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        _echo_json(rows)
         return
     for row in rows:
         size = f"{row['bytes'] / 1e6:.2f} MB" if row["bytes"] else "built in"
@@ -50,14 +50,9 @@ def show(model: str, as_json: bool) -> None:
     """Contract, licence and hashes of MODEL: a name of the zoo, a file or a URL."""
     how, contract, file = _described(model)
     if as_json:
-        hashes = (
-            {"sha256": file.sha256, "content_sha256": file.content_sha256, "bytes": file.size} if file else {}
-        )
-        click.echo(
-            json.dumps({"found": how, **hashes, "contract": contract.to_dict()}, indent=1, ensure_ascii=False)
-        )
+        _echo_json({"found": how, **_file_facts(file), "contract": contract.to_dict()})
         return
-    width = 16
+    width = 20
     for name, value in _lines(how, contract, file):
         click.echo(f"{name:<{width}}{value}".rstrip())
 
@@ -116,6 +111,30 @@ def _described(model: str) -> tuple[str, Contract, OnnxFile | None]:
     return found.how, file.contract(), file
 
 
+def _file_facts(file: OnnxFile | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    return {"sha256": file.sha256, "bytes": file.size, "opset": file.opset, "ir_version": file.ir_version}
+
+
+def _echo_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _times(values: Sequence[float]) -> str:
+    return " x ".join(f"{v:g}" for v in values)
+
+
+def _kept(output: OutputSpec) -> str:
+    """Which components of the mask stay, in words."""
+    limits = []
+    if output.min_component_mm3:
+        limits.append(f"{output.min_component_mm3:g} mm3")
+    if output.min_component_share:
+        limits.append(f"{output.min_component_share:g} of the largest one")
+    return f"removed where smaller than {' or '.join(limits)}" if limits else "all kept"
+
+
 def _lines(how: str, contract: Contract, file: OnnxFile | None) -> Iterator[tuple[str, object]]:
     """(name, value) of each line that ``zoo show`` prints."""
     spec, output, licence = contract.input, contract.output, contract.licence
@@ -123,23 +142,13 @@ def _lines(how: str, contract: Contract, file: OnnxFile | None) -> Iterator[tupl
     yield "found", how
     yield "task", contract.task
     yield "channels", ", ".join(spec.channels)
-    yield (
-        "grid",
-        f"{' x '.join(map(str, spec.shape))} voxels of {' x '.join(f'{v:g}' for v in spec.spacing_mm)} mm",
-    )
+    yield "grid", f"{_times(spec.shape)} voxels of {_times(spec.spacing_mm)} mm"
     yield "orientation", f"{spec.orientation}, crop {spec.crop}, {spec.interpolation} interpolation"
-    clip = (
-        "not clipped"
-        if spec.clip_percentiles is None
-        else "clipped to percentiles {:g}-{:g}".format(*spec.clip_percentiles)
-    )
-    yield "intensities", f"{clip}, {spec.normalise}"
+    clip = spec.clip_percentiles
+    clipping = "not clipped" if clip is None else f"clipped to percentiles {clip[0]:g}-{clip[1]:g}"
+    yield "intensities", f"{clipping}, {spec.normalise}"
     yield "output", f"{output.kind} {', '.join(output.channels)}; above {output.threshold:g}"
-    yield (
-        "components",
-        f"smaller than {output.min_component_mm3:g} mm3, or than {output.min_component_share:g} of the largest, "
-        "are removed",
-    )
+    yield "components", _kept(output)
     yield "labels", ", ".join(f"{value} {name}" for value, name in contract.labels.items())
     yield "licence", licence.weights
     yield "data terms", licence.data_terms
@@ -147,10 +156,7 @@ def _lines(how: str, contract: Contract, file: OnnxFile | None) -> Iterator[tupl
     for line in licence.attribution:
         yield "attribution", line
     for name, value in contract.training.items():
-        yield (
-            f"training {name}"[:15],
-            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
-        )
+        yield f"training {name}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     yield "content sha256", contract.content_sha256
     if file is not None:
         yield "file sha256", file.sha256
@@ -177,7 +183,5 @@ def _check(spec: str) -> tuple[bool, str]:
     except VoxzooError as error:
         return False, str(error) if spec in str(error) else f"{spec}: {error}"
     against = "registry and contract" if found.entry else "contract (it is not from the registry)"
-    return (
-        True,
-        f"{spec}: {found.how}: sha256 {file.sha256}, content {file.content_sha256}; agrees with {against}",
-    )
+    hashes = f"sha256 {file.sha256}, content {file.content_sha256}"
+    return True, f"{spec}: {found.how}: {hashes}; agrees with {against}"

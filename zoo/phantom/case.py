@@ -14,11 +14,11 @@ from .kernels import acquire_slices, blur_plane, finish, paint
 from .template import noise_tile
 from .tumour import Plan, Tumour, draw_plan, grow_tumour
 
-DEFAULT_SHAPE = (160, 192, 144)
-HEAD_MM = (160.0, 192.0, 144.0)
+DEFAULT_SHAPE = (160, 192, 152)
+HEAD_MM = (160.0, 192.0, 152.0)
 """Box (left-right, front-back, up-down) that holds every phantom's brain."""
 
-CENTRE_MM = np.array([0.0, -16.0, 4.0])
+CENTRE_MM = np.array([0.0, -16.5, 6.0])
 """World position of the middle of every phantom's grid."""
 
 HIGH_SHARE = 0.6
@@ -79,15 +79,19 @@ def phantom_case(
         (['flair', 't1', 't1ce', 't2'], (32, 40, 32), 'int16')
     """
     grid = phantom_grid(shape, spacing_mm)
-    person, disease, visit, noise = _generators(seed, index)
-    drawn = "high" if disease.uniform() < HIGH_SHARE else "low"
+    person, disease, visit, noise, _ = _generators(seed, index)
     if grade not in (None, "high", "low"):
         raise UsageError(f'a phantom\'s grade is "high", "low" or None, got {grade!r}')
-    plan = draw_plan(disease, grade or drawn)
+    plan = draw_plan(disease, grade or drawn_grade(seed, index))
     scan = draw_scan(visit, plan.grade)
     tumour = grow_tumour(disease, plan, draw_anatomy(person))
     images, labels = _render(grid, tumour, plan, scan, noise)
     return Phantom(images, labels, grid_affine(grid), plan.grade, _facts(plan, seed, index))
+
+
+def drawn_grade(seed: int, index: int) -> str:
+    """The grade of a phantom for which none is asked: known without making it."""
+    return "high" if _generators(seed, index)[4].uniform() < HIGH_SHARE else "low"
 
 
 def phantom_grid(shape: Items[int], spacing_mm: float | Items[float] | None = None) -> Lattice:
@@ -116,11 +120,11 @@ def grid_affine(grid: Lattice) -> np.ndarray:
 
 
 def _generators(seed: int, index: int) -> list[np.random.Generator]:
-    """Independent streams for person, disease, visit and noise: the last alone depends on the grid."""
+    """Independent streams for person, disease, visit, noise and grade; noise alone depends on the grid."""
     if int(seed) != seed or int(index) != index or seed < 0 or index < 0:
         raise InputError(f"seed and index of a phantom are whole numbers >= 0, got {seed!r} and {index!r}")
     root = np.random.SeedSequence([int(seed), int(index)])
-    return [np.random.Generator(np.random.PCG64(child)) for child in root.spawn(4)]
+    return [np.random.Generator(np.random.PCG64(child)) for child in root.spawn(5)]
 
 
 def _facts(plan: Plan, seed: int, index: int) -> dict[str, str]:

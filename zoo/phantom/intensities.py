@@ -18,10 +18,50 @@ ROWS = ("fluid", "grey", "white", "edema", "solid", "cyst", "enhancing", "vessel
 
 _RANGES: dict[str, tuple[tuple[float, float], ...]] = {
     #          fluid         grey          white       edema         solid         cyst          enhancing     vessel        age
-    "flair": ((0.18, 0.55), (1.12, 1.5), (1.0, 1.0), (1.55, 2.5), (1.3, 2.6), (0.35, 1.6), (1.4, 2.3), (0.4, 1.3), (1.3, 1.9)),
-    "t1": ((0.28, 0.5), (0.72, 0.9), (1.0, 1.0), (0.62, 0.87), (0.5, 0.85), (0.35, 0.6), (0.75, 1.05), (0.6, 1.3), (0.75, 0.95)),
-    "t1ce": ((0.22, 0.5), (0.7, 0.95), (1.0, 1.0), (0.55, 0.88), (0.45, 0.8), (0.3, 0.55), (1.4, 2.5), (1.6, 3.0), (0.75, 0.95)),
-    "t2": ((2.6, 4.4), (1.15, 1.5), (1.0, 1.0), (1.6, 2.7), (1.7, 3.0), (2.4, 3.8), (1.3, 2.1), (0.4, 1.6), (1.3, 2.0)),
+    "flair": (
+        (0.18, 0.55),
+        (1.12, 1.5),
+        (1.0, 1.0),
+        (1.55, 2.5),
+        (1.3, 2.6),
+        (0.35, 1.6),
+        (1.4, 2.3),
+        (0.4, 1.3),
+        (1.3, 1.9),
+    ),
+    "t1": (
+        (0.28, 0.5),
+        (0.72, 0.9),
+        (1.0, 1.0),
+        (0.62, 0.87),
+        (0.5, 0.85),
+        (0.35, 0.6),
+        (0.75, 1.05),
+        (0.6, 1.3),
+        (0.75, 0.95),
+    ),
+    "t1ce": (
+        (0.22, 0.5),
+        (0.7, 0.95),
+        (1.0, 1.0),
+        (0.55, 0.88),
+        (0.45, 0.8),
+        (0.3, 0.55),
+        (1.4, 2.5),
+        (1.6, 3.0),
+        (0.75, 0.95),
+    ),
+    "t2": (
+        (2.6, 4.4),
+        (1.15, 1.5),
+        (1.0, 1.0),
+        (1.6, 2.7),
+        (1.7, 3.0),
+        (2.4, 3.8),
+        (1.3, 2.1),
+        (0.4, 1.6),
+        (1.3, 2.0),
+    ),
 }
 
 
@@ -73,7 +113,9 @@ class Scan:
 def draw_scan(rng: np.random.Generator, grade: str) -> Scan:
     """Draw signals and acquisition of the four modalities."""
     draw = rng.uniform
-    views = tuple(random_view(rng, wave) for wave in (draw(4, 7), draw(10, 18), draw(22, 30), draw(150, 210), 7.0))
+    views = tuple(
+        random_view(rng, wave) for wave in (draw(4, 7), draw(10, 18), draw(22, 30), draw(150, 210), 7.0)
+    )
     extra = np.array(
         [
             draw(0.3, 1.0),
@@ -106,7 +148,10 @@ def _draw_means(rng: np.random.Generator, grade: str) -> np.ndarray:
             low, high = high, low
         level = low + (high - low) * np.clip(wet + rng.normal(0, 0.2), 0, 1)
         table[edema, column] = 1.0 + (level - 1.0) * faint
-        if name in ("flair", "t2"):  # even the faintest edema that experts outline stands out from grey matter
+        if name in (
+            "flair",
+            "t2",
+        ):  # even the faintest edema that experts outline stands out from grey matter
             grey = table[ROWS.index("grey"), column]
             table[edema, column] = max(table[edema, column], grey + rng.uniform(0.1, 0.3))
     if grade == "low":
@@ -120,7 +165,7 @@ def _draw_sequence(rng: np.random.Generator, name: str, style: str) -> Sequence:
     if name == "t1ce":
         chance *= 0.5
     thick = float(rng.uniform(2.5, 6.5)) if rng.uniform() < chance else 0.0
-    axis = 2 if rng.uniform() < 0.9 else int(rng.integers(0, 2))
+    axis = 2 if rng.uniform() < 0.94 else int(rng.integers(0, 2))
     power = float(np.exp(rng.normal(0.0, 0.13)))
     scale = float(np.exp(rng.uniform(np.log(90), np.log(1500))))
     offset = scale * float(rng.uniform(0.0, 0.5)) if rng.uniform() < 0.35 else 0.0

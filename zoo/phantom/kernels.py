@@ -28,7 +28,9 @@ def _tile_row(tile: Any, view: Any, x: float, y: float, row: Any) -> None:
     i, j = int(np.floor(u)), int(np.floor(v))
     fu, fv = np.float32(u - i), np.float32(v - j)
     gu, gv = np.float32(1) - fu, np.float32(1) - fv
-    _blend_rows(tile, i & mask, j & mask, (i + 1) & mask, (j + 1) & mask, gu * gv, gu * fv, fu * gv, fu * fv, row)
+    _blend_rows(
+        tile, i & mask, j & mask, (i + 1) & mask, (j + 1) & mask, gu * gv, gu * fv, fu * gv, fu * fv, row
+    )
 
 
 @kernel
@@ -153,6 +155,9 @@ def sample_anatomy(
     warps = np.empty((warp.shape[2], 4), np.float32)
     shapes = np.empty((tile.shape[2], 4), np.float32)
     folds = np.empty((tile.shape[2], 4), np.float32)
+    leap = int(
+        3.2 / abs(steps[2])
+    )  # voxels that stay > 4 mm outside when one is the 8 mm outside that saturate
     for i in range(tissue.shape[0]):
         x = origin[0] + i * steps[0]
         for j in range(tissue.shape[1]):
@@ -160,7 +165,15 @@ def sample_anatomy(
             _lattice_row(warp, warp_origin, warp_spacing, x, y, warps)
             _tile_row(tile, shape_view, x, y, shapes)
             _tile_row(tile, fold_view, x, y, folds)
+            known_outside = 0
             for k in range(tissue.shape[2]):
+                if known_outside > 0:
+                    known_outside -= 1
+                    depth[i, j, k] = -8.0
+                    midline[i, j, k] = midline[i, j, k - 1]
+                    ventricle[i, j, k] = 0.0
+                    tissue[i, j, k] = 0.0
+                    continue
                 z = origin[2] + k * steps[2]
                 dx, dy, dz, _ = _along_lattice(warps, warp_origin[2], warp_spacing, z)
                 a, b, c = x + dx, y + dy, z + dz
@@ -175,6 +188,7 @@ def sample_anatomy(
                 ventricle[i, j, k] = fluid
                 if below < -4.0:
                     tissue[i, j, k] = 0.0
+                    known_outside = leap if coded < 0.5 else 0
                     continue
                 raw = (grey + 2.0 * white) / 255.0
                 shell = _clamp01((22.0 - below) / 10.0)
@@ -183,9 +197,9 @@ def sample_anatomy(
                 if shell > 0.0:
                     f0, f1, _, _ = _along_tile(folds, fold_view, z)
                     sheet = abs(f0 + 0.15 * n1) * width
-                    cut = min(sheet / 0.8, 1.0) + _clamp01((sheet - 2.4) / 1.6)
+                    cut = min(sheet / 1.1, 1.0) + _clamp01((sheet - 2.4) / 1.6)
                     if cut < raw:
-                        raw += (cut - raw) * fold * shell * _clamp01(0.75 + 0.5 * f1)
+                        raw += (cut - raw) * fold * shell * _clamp01(0.85 + 0.45 * f1)
                 sharp = max(edge * (0.45 + 0.55 * shell), 1.0)
                 low = _clamp01((raw - 0.5) * sharp + 0.5)
                 high = _clamp01((raw - 1.5) * sharp + 0.5)
@@ -300,7 +314,7 @@ def paint(
                 island = _clamp01((0.6 * fine[1] + 0.8 * coarse[2] - habit[4]) * 2.5 + 0.5)
                 enhancing = core * max(rim, island)
                 solid = core - enhancing
-                cyst = solid * _clamp01((coarse[3] + 0.15 * fine[3] - habit[5]) * 3.0 + 0.5)
+                cyst = solid * _clamp01((curve[3] + 0.25 * coarse[3] + 0.1 * fine[3] - habit[5]) * 4.0 + 0.5)
                 solid -= cyst
                 around = level[1] + habit[7] * (0.6 * fine[2] + coarse[2])
                 wet = _clamp01(around / habit[6] + 0.5) * (1.0 - core)
@@ -317,11 +331,18 @@ def paint(
                 dura = extra[1] * _clamp01((1.2 - below) / 1.2) * _clamp01(curve[2] - 0.3)
                 dura = max(dura, 0.5 * extra[1] * fluid * _clamp01(1.3 - near) * (1.0 - ventricle[i, j, k]))
                 if near < 5.0 and z > -5.0:
-                    dura = max(dura, extra[3] * _clamp01((5.0 - near) / 2.5) * _clamp01((3.5 - below) / 2.0) * thin)
-                dura = max(dura, 0.8 * extra[0] * ventricle[i, j, k] * _clamp01(2.0 * (coarse[1] - 1.1)))
+                    dura = max(
+                        dura, extra[3] * _clamp01((5.0 - near) / 2.5) * _clamp01((3.5 - below) / 2.0) * thin
+                    )
+                dura = max(dura, 0.55 * extra[0] * ventricle[i, j, k] * _clamp01(2.0 * (coarse[1] - 1.1)))
                 vessel = _clamp01(max(vessel, dura)) * (1.0 - core)
-                age = white * (1.0 - wet) * (1.0 - core) * _clamp01(
-                    extra[2] * max(0.7 * fine[2] + 0.7 * coarse[2] - 1.9, 0.0) + extra[4] * level[2]
+                age = (
+                    white
+                    * (1.0 - wet)
+                    * (1.0 - core)
+                    * _clamp01(
+                        extra[2] * max(0.7 * fine[2] + 0.7 * coarse[2] - 1.9, 0.0) + extra[4] * level[2]
+                    )
                 )
                 normal = 1.0 - core
                 for m in range(4):
@@ -341,26 +362,25 @@ def paint(
 def blur_plane(image: Any, wx: float, wy: float) -> None:
     """Three-tap smoothing along the first two axes, in place; ``w`` is the weight of each neighbour."""
     nx, ny, nz = image.shape
-    before = np.empty((ny, nz), np.float32)
+    before = np.empty((ny, nz), np.float32)  # filled by loops: numba compiles slice assignment for seconds
     if wx > 0.0:
-        before[:] = image[0]
         for i in range(nx):
-            after = image[min(i + 1, nx - 1)]
+            after = min(i + 1, nx - 1)
             for j in range(ny):
                 for k in range(nz):
                     value = image[i, j, k]
-                    image[i, j, k] = (1 - 2 * wx) * value + wx * (before[j, k] + after[j, k])
+                    left = before[j, k] if i > 0 else value
+                    image[i, j, k] = (1 - 2 * wx) * value + wx * (left + image[after, j, k])
                     before[j, k] = value
-    line = np.empty(nz, np.float32)
     if wy > 0.0:
         for i in range(nx):
-            line[:] = image[i, 0]
             for j in range(ny):
-                after_line = image[i, min(j + 1, ny - 1)]
+                after = min(j + 1, ny - 1)
                 for k in range(nz):
                     value = image[i, j, k]
-                    image[i, j, k] = (1 - 2 * wy) * value + wy * (line[k] + after_line[k])
-                    line[k] = value
+                    left = before[0, k] if j > 0 else value
+                    image[i, j, k] = (1 - 2 * wy) * value + wy * (left + image[i, after, k])
+                    before[0, k] = value
 
 
 @kernel
@@ -397,7 +417,16 @@ def acquire_slices(image: Any, noise: Any, sigma: float, pitch: float, tilt_x: f
 
 @kernel
 def finish(
-    image: Any, depth: Any, strip: Any, tile: Any, view: Any, origin: Any, steps: Any, curve: Any, reach: float, out: Any
+    image: Any,
+    depth: Any,
+    strip: Any,
+    tile: Any,
+    view: Any,
+    origin: Any,
+    steps: Any,
+    curve: Any,
+    reach: float,
+    out: Any,
 ) -> None:
     """Strip the skull and map signals to the scanner's units; background stays 0.
 

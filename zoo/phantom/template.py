@@ -62,7 +62,9 @@ def noise_tile() -> np.ndarray:
     rng = np.random.Generator(np.random.PCG64(_TILE_SEED))
     white = rng.standard_normal((4, TILE_SIZE, TILE_SIZE, TILE_SIZE), dtype=np.float32)
     sigma = TILE_WAVE / 4.5
-    bands = [gaussian_filter(w, sigma, mode="wrap") - gaussian_filter(w, 3 * sigma, mode="wrap") for w in white]
+    bands = [
+        gaussian_filter(w, sigma, mode="wrap") - gaussian_filter(w, 3 * sigma, mode="wrap") for w in white
+    ]
     tile = np.stack([band / band.std() for band in bands], axis=-1)
     tile.setflags(write=False)
     return tile

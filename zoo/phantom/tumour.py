@@ -138,7 +138,9 @@ def _core_time(rng: np.random.Generator, plan: Plan, brain: Tissue, speed: np.nd
 
 def _seed(rng: np.random.Generator, brain: Tissue) -> np.ndarray:
     """A voxel of the cerebrum, white matter and its edge preferred, off the midline."""
-    allowed = (brain.tissue > 0.9) & (brain.depth > 7.0) & (np.abs(brain.midline) > 8.0) & ~_below_tentorium(brain)
+    allowed = (
+        (brain.tissue > 0.9) & (brain.depth > 7.0) & (np.abs(brain.midline) > 8.0) & ~_below_tentorium(brain)
+    )
     places = np.flatnonzero(allowed)
     weight = np.where(brain.depth.ravel()[places] < 28.0, 1.0, 0.35)
     place = rng.choice(places, p=weight / weight.sum())

@@ -27,11 +27,16 @@ NEGLIGIBLE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class AxisTable:
-    """One axis: target i takes ``count[i]`` source voxels from ``first[i]`` on, by ``weight[i]``."""
+    """One axis: target i takes ``count[i]`` source voxels, ``first[i]``, ``first[i] + step`` ..., by ``weight[i]``.
+
+    ``step`` is -1 where the source runs the other way: its voxels are then added up in the same order as
+    those of the same patient stored the right way round, so that both give the same bits.
+    """
 
     first: np.ndarray
     count: np.ndarray
     weight: np.ndarray
+    step: int = 1
 
     @staticmethod
     def build(source: int, target: int, scale: float, start: float) -> AxisTable:
@@ -66,15 +71,13 @@ class AxisTable:
 
     def source_flipped(self, source: int) -> AxisTable:
         """The table for a source whose axis runs the other way."""
-        weight = np.zeros_like(self.weight)
-        for i, n in enumerate(self.count):
-            weight[i, :n] = self.weight[i, :n][::-1]
-        first = np.where(self.count > 0, source - self.first - self.count, 0)
-        return AxisTable(first, self.count, weight)
+        return AxisTable(source - 1 - self.first, self.count, self.weight, -self.step)
 
     def target_flipped(self) -> AxisTable:
         """The table for a target whose axis runs the other way."""
-        return AxisTable(self.first[::-1].copy(), self.count[::-1].copy(), self.weight[::-1].copy())
+        return AxisTable(
+            self.first[::-1].copy(), self.count[::-1].copy(), self.weight[::-1].copy(), self.step
+        )
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ def gather(
         np.float32(v) for v in (intensity.low, intensity.high, intensity.mean, intensity.gain)
     )
     _gather(
-        flat, strides, z.first, z.count, z.weight, y.first, y.count, y.weight,
-        x.first, x.count, x.weight, low, high, mean, gain, out,
+        flat, strides, z.first, z.count, z.weight, z.step, y.first, y.count, y.weight, y.step,
+        x.first, x.count, x.weight, x.step, low, high, mean, gain, out,
     )  # fmt: skip
 
 
@@ -125,12 +128,13 @@ def scatter_above(
 
 
 @kernel
-def _span(first, count):
+def _span(first, count, step):
     """Source range [low, high) that a table touches; (0, 0) if none."""
     low, high = np.int64(1) << 60, np.int64(0)
     for i in range(first.size):
         if count[i] > 0:
-            low, high = min(low, first[i]), max(high, first[i] + count[i])
+            last = first[i] + step * (count[i] - 1)
+            low, high = min(low, min(first[i], last)), max(high, max(first[i], last) + 1)
     return (low, high) if high > 0 else (np.int64(0), np.int64(0))
 
 
@@ -158,20 +162,20 @@ def _add_row(source, weight, row):
 
 
 @kernel
-def _combine_columns(row, first, count, weight, out):
+def _combine_columns(row, first, count, weight, step, out):
     """out[i] = sum of the taps of column i; 0 without taps."""
     for i in range(out.size):
         total = np.float32(0.0)
         for k in range(count[i]):
-            total += weight[i, k] * row[first[i] + k]
+            total += weight[i, k] * row[first[i] + step * k]
         out[i] = total
 
 
 @kernel
-def _gather(flat, strides, zf, zc, zw, yf, yc, yw, xf, xc, xw, low, high, mean, gain, out):
+def _gather(flat, strides, zf, zc, zw, zs, yf, yc, yw, ys, xf, xc, xw, xs, low, high, mean, gain, out):
     sz, sy, sx = strides[0], strides[1], strides[2]
-    y0, y1 = _span(yf, yc)
-    x0, x1 = _span(xf, xc)
+    y0, y1 = _span(yf, yc, ys)
+    x0, x1 = _span(xf, xc, xs)
     plane = np.empty((y1 - y0, x1 - x0), dtype=np.float32)
     row = np.empty(x1 - x0, dtype=np.float32)
     columns = np.where(xc > 0, xf - x0, 0)
@@ -181,14 +185,14 @@ def _gather(flat, strides, zf, zc, zw, yf, yc, yw, xf, xc, xw, low, high, mean, 
             continue
         plane[:] = 0.0
         for k in range(zc[z]):
-            base = (zf[z] + k) * sz + y0 * sy + x0 * sx
+            base = (zf[z] + zs * k) * sz + y0 * sy + x0 * sx
             for y in range(y1 - y0):
                 _add_mapped_row(flat, base + y * sy, sx, zw[z, k], low, high, mean, gain, plane[y])
         for y in range(out.shape[1]):
             row[:] = 0.0
             for k in range(yc[y]):
-                _add_row(plane[yf[y] - y0 + k], yw[y, k], row)
-            _combine_columns(row, columns, xc, xw, out[z, y])
+                _add_row(plane[yf[y] - y0 + ys * k], yw[y, k], row)
+            _combine_columns(row, columns, xc, xw, xs, out[z, y])
 
 
 @kernel
@@ -220,7 +224,7 @@ def _scatter(prob, zf, zc, zw, yf, yc, yw, xf, xc, xw, strides, out):
             if yc[y] == 0:
                 continue
             _row_of(plane, yf[y], yc[y], yw[y], row)
-            _combine_columns(row, xf, xc, xw, line)
+            _combine_columns(row, xf, xc, xw, 1, line)
             start = z * sz + y * sy
             for x in range(xf.size):
                 out[start + x * sx] = line[x]
@@ -258,7 +262,7 @@ def _scatter_above(prob, zf, zc, zw, yf, yc, yw, xf, xc, xw, strides, threshold,
             _row_of(plane, yf[y], yc[y], yw[y], row)
             if not _can_exceed(row, threshold):
                 continue
-            _combine_columns(row, xf, xc, xw, line)
+            _combine_columns(row, xf, xc, xw, 1, line)
             start = z * sz + y * sy
             for x in range(xf.size):
                 out[start + x * sx] = line[x] > threshold

@@ -6,7 +6,6 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
-
 from voxzoo.zoo.cases import (
     ArraySource,
     Case,
@@ -143,7 +142,7 @@ def test_different_grids(folder):
     save(folder / "BraTS2021_00003_t2.nii.gz", image(3), moved)
     case = case_from_folder(folder)
     case.read_image("t1")
-    with pytest.raises(GridError, match="t2.nii.gz"):
+    with pytest.raises(GridError, match=r"t2\.nii\.gz"):
         case.read_image("t2")
     replace_reference(folder, labels()[:5])
     with pytest.raises(GridError, match="5 x 7 x 8 voxels"):
@@ -239,7 +238,7 @@ def test_cases_travel_to_other_processes(folder):
 def test_a_failing_source_tells_its_message():
     source = FailingSource("x.nii", "x.nii: there is no such file (named in cases.csv:3)")
     for use in (source.read, source.grid):
-        with pytest.raises(CaseError, match="cases.csv:3"):
+        with pytest.raises(CaseError, match=r"cases\.csv:3"):
             use()
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from voxzoo.zoo.errors import CaseError, InputError, RunError, UsageError
 from voxzoo.zoo.nifti import Grid, read_grid, read_nifti, write_nifti
 
@@ -168,10 +167,16 @@ def test_no_damage_ends_in_another_exception(tmp_path, data):
     path = tmp_path / ("a.nii.gz" if packed else "a.nii")
     path.write_bytes(gzip.compress(content) if packed else content)
     for read in (read_nifti, read_grid):
-        try:
-            read(path)
-        except CaseError as error:
-            assert str(error).startswith(str(path))
+        message = complaint(read, path)
+        assert message is None or message.startswith(str(path))
+
+
+def complaint(read, path):
+    try:
+        read(path)
+    except CaseError as error:
+        return str(error)
+    return None
 
 
 def test_absent_and_folder(tmp_path):

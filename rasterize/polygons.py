@@ -110,7 +110,7 @@ def _canvas(out: NDArray[np.uint8] | None, shape: tuple[int, int, int]) -> NDArr
 
 def _concatenated(polygons: Iterable[ArrayLike]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """All points below each other, and where each polygon begins. The fast way checks them all at once."""
-    items = list(polygons)
+    items: list[Any] = list(polygons)
     try:
         points = np.concatenate(items, dtype=np.float64) if items else np.empty((0, 2))
         sizes = np.fromiter(map(len, items), np.int64, len(items))

@@ -47,7 +47,7 @@ def fill_box(box: ArrayLike, shape: Sequence[int]) -> NDArray[np.uint8]:
     """
     if np.ndim(box) != 1:
         raise GeometryError(f"box has shape {np.shape(box)}: expected [row_min, col_min, row_max, col_max]")
-    return fill_boxes([box], shape)[0]
+    return fill_boxes(np.asarray(box)[None], shape)[0]
 
 
 def fill_boxes(boxes: ArrayLike, shape: Sequence[int]) -> NDArray[np.uint8]:
@@ -98,7 +98,7 @@ def fill_point(point: ArrayLike, shape: Sequence[int]) -> NDArray[np.uint8]:
     """
     if np.ndim(point) != 1:
         raise GeometryError(f"point has shape {np.shape(point)}: expected (row, col)")
-    return fill_points([point], shape)[0]
+    return fill_points(np.asarray(point)[None], shape)[0]
 
 
 def fill_points(points: ArrayLike, shape: Sequence[int]) -> NDArray[np.uint8]:

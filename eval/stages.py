@@ -6,6 +6,7 @@ overlaps the stages of different cases in threads.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import time
@@ -103,18 +104,26 @@ def load(job: Job, case: Case, known: Known = nothing_known) -> Loaded:
     try:
         loaded.fingerprint = case.fingerprint()
         _take_known(job, loaded, known)
-        wanted = [name for name in job.models if name not in loaded.records]
-        if wanted:
-            loaded.facts = _geometry(case)
-            loaded.reference = _reference(case)
+        if len(loaded.records) == len(job.models):
+            return loaded
+        loaded.facts = _geometry(case)
+        loaded.reference = _reference(case)
     except EXPECTED as error:
-        failure = describe(error)
-        loaded.errors = {name: failure for name in job.models if name not in loaded.records}
+        _fail_all(job, loaded, describe(error))
         return loaded
     shared = time.perf_counter() - begin
-    for name in wanted:
-        _prepare(job, loaded, name, shared)
+    for name in job.models:
+        if name not in loaded.records:
+            _prepare(job, loaded, name, shared)
     return loaded
+
+
+def _fail_all(job: Job, loaded: Loaded, reason: str) -> None:
+    """No model can answer; the size of the image is worth knowing all the same."""
+    loaded.errors = {name: reason for name in job.models if name not in loaded.records}
+    if not loaded.facts:
+        with contextlib.suppress(*EXPECTED):
+            loaded.facts = _geometry(loaded.case)
 
 
 def _prepare(job: Job, loaded: Loaded, name: str, shared: float) -> None:

@@ -6,6 +6,7 @@ same voxels (the whole foreground of a model that segments only ``wt``, say) are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,14 +16,20 @@ from numpy.typing import NDArray
 
 from ..zoo.errors import ContractError, GridError
 from ..zoo.tasks import segment
-from .names import FOREGROUND, full_name
+from . import overlap
+from .confusion import confusion
+from .names import FOREGROUND, OVERLAPS, full_name
 from .options import ScoreOptions
+from .overlap import Counts
 
 if TYPE_CHECKING:
     from ..zoo.mask import Mask
     from ..zoo.model import Model
 
 Regions = Mapping[str, tuple[int, ...]]
+Values = tuple[tuple[int, ...], tuple[int, ...]]
+"""What a region is made of: values in the mask, values in the reference."""
+Cells = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -60,18 +67,57 @@ def score(
     """
     if mask.array.shape != reference.shape:
         raise GridError(f"the mask has shape {mask.array.shape}, the reference {reference.shape}")
+    pairs = _pairs(regions_in(mask.regions, mask.labels))
+    cells = _cells(mask.array, reference, pairs)
     metrics: dict[str, float] = {}
     empties: tuple[dict[str, bool], dict[str, bool]] = ({}, {})
-    done: dict[tuple[tuple[int, ...], tuple[int, ...]], dict[str, float]] = {}
-    for region, values in _pairs(regions_in(mask.regions, mask.labels)).items():
+    done: dict[Values, dict[str, float]] = {}
+    for region, values in pairs.items():
+        counts = _counts(cells, values)
         if values not in done:
-            pair = segment.mask_of(mask.array, values[0]), segment.mask_of(reference, values[1])
-            done[values] = figures(*pair, spacing_mm, options)
-        found = done[values]
-        metrics.update({full_name(name, region): value for name, value in found.items()})
-        empties[0][region] = found["volume_ml"] == 0
-        empties[1][region] = found["volume_ref_ml"] == 0
+            masks = segment.mask_of(mask.array, values[0]), segment.mask_of(reference, values[1])
+            done[values] = {
+                **_overlaps(counts, options),
+                **_distances(*masks, spacing_mm, options),
+                **_volumes(counts, spacing_mm),
+            }
+        metrics.update({full_name(name, region): value for name, value in done[values].items()})
+        empties[0][region], empties[1][region] = counts.pred == 0, counts.ref == 0
     return Score(metrics, *empties)
+
+
+def _cells(mask: NDArray[np.uint8], reference: NDArray[np.uint8], pairs: Mapping[str, Values]) -> Cells:
+    """How often each pair of values occurs: row by the reference's, column by the mask's."""
+    highest = max(max(side) for values in pairs.values() for side in values)
+    return confusion(mask, reference, range(max(highest, *segment.LABELS) + 1)).counts
+
+
+def _counts(cells: Cells, values: Values) -> Counts:
+    mine, theirs = (list(side) for side in values)
+    both = int(cells[np.ix_(theirs, mine)].sum())
+    return Counts.from_sizes(
+        both, int(cells[:, mine].sum()), int(cells[theirs].sum()), total=int(cells.sum())
+    )
+
+
+def _overlaps(counts: Counts, options: ScoreOptions) -> dict[str, float]:
+    # Infinite or in mm is for distances; overlaps then keep their own worst value.
+    empty = options.empty if options.empty in ("nan", "raise") else "penalty"
+    return {name: overlap.score(counts, name, empty) for name in OVERLAPS}
+
+
+def _volumes(counts: Counts, spacing_mm: Sequence[float]) -> dict[str, float]:
+    """Volumes in ml; the relative error is undefined where something is predicted and nothing is there."""
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    error = counts.pred - counts.ref
+    nothing = 0.0 if error == 0 else math.nan
+    return {
+        "volume_ml": counts.pred * voxel_ml,
+        "volume_ref_ml": counts.ref * voxel_ml,
+        "volume_error_ml": error * voxel_ml,
+        "volume_abs_error_ml": abs(error) * voxel_ml,
+        "volume_error_rel": error / counts.ref if counts.ref else nothing,
+    }
 
 
 def regions_in(regions: Regions, labels: Mapping[int, str]) -> dict[str, tuple[int, ...]]:
@@ -121,52 +167,31 @@ def reference_volumes(
     }
 
 
-def _pairs(mine: Regions) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+def _pairs(mine: Regions) -> dict[str, Values]:
     """Region -> (values in the mask, values in the reference), the whole foreground first."""
     pairs = {name: (tuple(sorted(values)), reference_values(name)) for name, values in mine.items()}
     union = tuple(tuple(sorted({v for pair in pairs.values() for v in pair[side]})) for side in (0, 1))
     return {FOREGROUND: (union[0], union[1]), **pairs}
 
 
-def figures(
+def _distances(
     pred: NDArray[np.bool_], ref: NDArray[np.bool_], spacing_mm: Sequence[float], options: ScoreOptions
 ) -> dict[str, float]:
-    """Every figure of one region, by metric name."""
     from scipy.ndimage import binary_erosion, distance_transform_edt
 
     from .empty import diagonal_mm
 
-    tp, p, r = int((pred & ref).sum()), int(pred.sum()), int(ref.sum())
-    v = float(np.prod(spacing_mm)) / 1000
-
-    def d(a: float, b: float, z: float) -> float:
-        return a / b if b else z
-
-    both = float(p == r == 0)
-    if p and r:
+    if pred.any() and ref.any():
         a, b = pred ^ binary_erosion(pred), ref ^ binary_erosion(ref)
         x = distance_transform_edt(~b, spacing_mm)[a]
         y = distance_transform_edt(~a, spacing_mm)[b]
-        dist = {
-            "hd95": max(np.percentile(x, 95), np.percentile(y, 95)),
-            "hd": max(x.max(), y.max()),
-            "assd": (x.mean() + y.mean()) / 2,
-            "nsd": ((x <= options.tolerance_mm).sum() + (y <= options.tolerance_mm).sum())
-            / (x.size + y.size),
+        near = (x <= options.tolerance_mm).sum() + (y <= options.tolerance_mm).sum()
+        return {
+            "hd95": float(max(np.percentile(x, 95), np.percentile(y, 95))),
+            "hd": float(max(x.max(), y.max())),
+            "assd": float((x.mean() + y.mean()) / 2),
+            "nsd": float(near / (x.size + y.size)),
         }
-    else:
-        w = 0.0 if both else diagonal_mm(pred.shape, spacing_mm)
-        dist = {"hd95": w, "hd": w, "assd": w, "nsd": both}
-    return {
-        "dice": d(2 * tp, p + r, 1.0),
-        "iou": d(tp, p + r - tp, 1.0),
-        "precision": d(tp, p, both),
-        "recall": d(tp, r, both),
-        "specificity": d(pred.size - p - r + tp, pred.size - r, 1.0),
-        **{k: float(z) for k, z in dist.items()},
-        "volume_ml": p * v,
-        "volume_ref_ml": r * v,
-        "volume_error_ml": (p - r) * v,
-        "volume_abs_error_ml": abs(p - r) * v,
-        "volume_error_rel": d(p - r, r, 0.0 if both else float("nan")),
-    }
+    both = not pred.any() and not ref.any()
+    worst = 0.0 if both else diagonal_mm(pred.shape, spacing_mm)
+    return {"hd95": worst, "hd": worst, "assd": worst, "nsd": float(both)}

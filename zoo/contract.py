@@ -186,7 +186,7 @@ class Contract:
         checks.string("name", self.name)
         checks.string("version", self.version)
         checks.choice("task", self.task, TASKS)
-        if self.content_sha256 and not checks.is_sha256(self.content_sha256):
+        if self.content_sha256 != "" and not checks.is_sha256(self.content_sha256):
             checks.fail("content_sha256", self.content_sha256, "64 lower-case hexadecimal digits")
         _check_labels(self.labels)
         _check_output(self.output, self.labels)

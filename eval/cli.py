@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ import click
 from ..zoo.errors import UsageError, VoxzooError
 
 if TYPE_CHECKING:
+    from .options import Options
     from .report import Reporter
     from .results import Results
+    from .runner import Run
 
 INTERRUPTED = 130
 PIPE_WIDTH = 110
@@ -83,14 +86,24 @@ def _evaluate(
     out_console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
     reporter = Reporter(out_console, Console(stderr=True), quiet or as_json)
     try:
-        run = runner.prepare_run(model, data, checked)
+        run = _prepare(model, data, checked)
         results = runner.execute(run, out or run.default_folder(), reporter)
     except KeyboardInterrupt:
         return _interrupted(reporter)
     finally:
         reporter.stop()
     _show(results, reporter, as_json)
-    return 1 if results.failures or any(b.failures for b in results.baselines.values()) else 0
+    return 1 if results.failures else 0
+
+
+def _prepare(model: str, data: str | None, options: Options) -> Run:
+    """Load and open; terms of use are printed with what was taken, so no warning repeats them."""
+    from ..zoo.registry import ResearchOnlyWarning
+    from .runner import prepare_run
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResearchOnlyWarning)
+        return prepare_run(model, data, options)
 
 
 def _case_ids(text: str | None) -> tuple[str, ...] | None:

@@ -17,6 +17,7 @@ from .names import FOREGROUND, full_name
 from .records import FAILED, CaseRecord
 
 if TYPE_CHECKING:
+    from ..zoo.datasets import Dataset
     from .aggregate import Aggregate
     from .results import Results, Scores
     from .runner import Run
@@ -53,10 +54,10 @@ class Reporter:
     def started(self, run: Run, folder: Path | None) -> None:
         """Say what was taken and begin the progress bar."""
         self.folder, self.total, self._main = folder, len(run.dataset.cases), run.name
+        for line in terms(run) if self.quiet else introduce(run):
+            self.err.print(line, highlight=False, markup=False, soft_wrap=True)
         if self.quiet:
             return
-        for line in introduce(run):
-            self.err.print(line, highlight=False, markup=False, soft_wrap=True)
         if self.err.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
@@ -97,16 +98,24 @@ class Reporter:
 
 def introduce(run: Run) -> list[str]:
     """Which model was taken, what executes it, on which data, under which terms."""
-    runtime, contract = run.model.runtime, getattr(run.model, "contract", None)
-    threads = f", {runtime.threads} thread{'s'[: runtime.threads != 1]}" if runtime.threads else ""
-    lines = [
+    runtime, dataset = run.model.runtime, run.dataset
+    return [
         f"model    {run.name}: {run.model.reference}",
-        f"runtime  {runtime.name} {runtime.version}, {runtime.device}, {runtime.precision}{threads}",
-        f"data     {run.dataset.name}: {_plural(len(run.dataset.cases), 'case')}, from {run.dataset.source}",
+        f"runtime  {runtime.name} {runtime.version}, {runtime.device}, {runtime.precision}, "
+        f"{_plural(runtime.threads, 'thread')}",
+        f"data     {dataset.name}: {_plural(len(dataset.cases), 'case')}, {_origin(dataset)}",
+        *terms(run),
     ]
-    if contract is not None and contract.licence.status != "confirmed":
-        lines.append(f"licence  {contract.licence.line}")
-    return lines
+
+
+def _origin(dataset: Dataset) -> str:
+    return "made by voxzoo, no real patients" if dataset.kind == "phantom" else f"from {dataset.source}"
+
+
+def terms(run: Run) -> list[str]:
+    """The licence of weights that are not for everything, or that nobody confirmed; said even when quiet."""
+    licence = run.model.contract.licence
+    return [] if licence.status == "confirmed" else [f"licence  {licence.line}"]
 
 
 def table(results: Results) -> Table:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from voxzoo.zoo import onnxfile
 from voxzoo.zoo.contract import Contract, InputSpec, LicenceSpec, OutputSpec
 

@@ -6,7 +6,6 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from voxzoo.zoo.contract import Contract, InputSpec, LicenceSpec, OutputSpec
 from voxzoo.zoo.errors import ContractError
 
@@ -184,7 +183,8 @@ def test_label_channels_have_to_be_the_labels():
 
 
 @pytest.mark.parametrize(
-    ("status", "word"), [("confirmed", ""), ("unconfirmed", "UNCONFIRMED"), ("research-only", "RESEARCH USE ONLY")]
+    ("status", "word"),
+    [("confirmed", ""), ("unconfirmed", "UNCONFIRMED"), ("research-only", "RESEARCH USE ONLY")],
 )
 def test_the_licence_line_says_what_is_not_sure(status, word):
     assert word in LicenceSpec("MIT", "somebody's", status).line

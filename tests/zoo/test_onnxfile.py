@@ -12,7 +12,6 @@ import zipfile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from voxzoo.zoo import onnxfile, wire
 from voxzoo.zoo.contract import Contract
 from voxzoo.zoo.errors import ContractError, IntegrityError, ModelError, ModelNotFoundError
@@ -31,7 +30,11 @@ def reference_content_sha256(data):
 def test_content_hash_is_the_model_without_metadata(make_onnx):
     plain, tagged = make_onnx(), make_onnx(metadata=[("author", "nobody"), ("é", "ü" * 300)])
     assert onnxfile.content_sha256(plain) == hashlib.sha256(plain).hexdigest()
-    assert onnxfile.content_sha256(tagged) == reference_content_sha256(tagged) == hashlib.sha256(plain).hexdigest()
+    assert (
+        onnxfile.content_sha256(tagged)
+        == reference_content_sha256(tagged)
+        == hashlib.sha256(plain).hexdigest()
+    )
     assert onnxfile.inspect(tagged).sha256 == hashlib.sha256(tagged).hexdigest()
     assert onnxfile.read_metadata(tagged) == {"author": "nobody", "é": "ü" * 300}
 

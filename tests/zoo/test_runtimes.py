@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import pytest
-
 from voxzoo.zoo.errors import DeviceError, MissingDependencyError, ModelError, UsageError
 from voxzoo.zoo.runtimes import base, threads
 from voxzoo.zoo.runtimes import onnxruntime as ort_runtime
@@ -126,7 +125,8 @@ def test_no_runtime_gives_the_pip_line(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("module", "package", "extra"), [(ort_runtime, "onnxruntime", "cpu"), (ov_runtime, "openvino", "openvino")]
+    ("module", "package", "extra"),
+    [(ort_runtime, "onnxruntime", "cpu"), (ov_runtime, "openvino", "openvino")],
 )
 def test_an_absent_package_gives_its_pip_line(module, package, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
@@ -174,9 +174,13 @@ def test_a_provider_that_falls_back_is_an_error(tiny, monkeypatch):
     """onnxruntime lists CUDA, opens, and quietly runs on the CPU: what happens without a driver."""
     ort = ort_runtime._import()
     real = ort.InferenceSession
-    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     monkeypatch.setattr(
-        ort, "InferenceSession", lambda model, options, providers: real(model, options, ["CPUExecutionProvider"])
+        ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(
+        ort,
+        "InferenceSession",
+        lambda model, options, providers: real(model, options, ["CPUExecutionProvider"]),
     )
     with pytest.raises(DeviceError, match="asked for CUDAExecutionProvider and took CPUExecutionProvider"):
         base.open_session(tiny, "onnxruntime", "cuda")
@@ -259,7 +263,9 @@ class TestThreads:
             (folder / "thread_siblings_list").write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
         assert threads.default_threads() == 4
 
-    @pytest.mark.parametrize(("text", "count"), [("250000 100000", 3), ("max 100000", 8), ("50000 100000", 1)])
+    @pytest.mark.parametrize(
+        ("text", "count"), [("250000 100000", 3), ("max 100000", 8), ("50000 100000", 1)]
+    )
     def test_cgroup_quota(self, machine, text, count):
         (machine / "cgroup").mkdir()
         (machine / "cgroup" / "cpu.max").write_text(text)

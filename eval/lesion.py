@@ -2,12 +2,12 @@
 
 A lesion is a 26-connected component (8-connected in 2-D). Two definitions:
 
-* :func:`lesion_wise` is that of the BraTS 2023 challenges (Saluja et al., *BraTS-2023-Metrics*; LaBella et al.
-  2023, arXiv 2305.07642). Reference components that touch after ``dilation`` steps count as one lesion. Every
-  predicted component that meets the dilated lesion belongs to it, and all of them together are scored against
-  the (undilated) lesion. A lesion that nothing meets scores 0, and so does every predicted component that
-  belongs to no lesion. Lesions of at most ``min_mm3`` are left out of the mean, but what was predicted for them
-  is no false positive.
+* :func:`lesion_wise` is that of the BraTS 2023 challenges (Saluja et al., *BraTS-2023-Metrics*, the
+  challenge's own code). Reference components that touch after ``dilation`` steps count as one lesion. Every
+  predicted component that meets the dilated lesion belongs to it, and all of them together are scored
+  against the (undilated) lesion. A lesion that nothing meets scores 0, and so does every predicted
+  component that belongs to no lesion. Lesions of at most ``min_mm3`` are left out of the mean, but what
+  was predicted for them is no false positive.
 * :func:`lesion_f1` counts: a reference component is found when the prediction shares a voxel with it, a
   predicted component is false when it shares none with the reference; no dilation, no minimum.
 """
@@ -95,7 +95,7 @@ def lesion_wise(
         dilation: steps by which reference components grow before they are joined and matched, along axes and
             face diagonals (18 neighbours). BraTS: 3 for gliomas, 1 for metastases and meningiomas.
         min_mm3: lesions up to this volume are left out. BraTS: 50, and 2 for metastases.
-        distance: ``(pred, ref) -> mm``, for example ``hd95`` with its spacing and preset bound; None for none.
+        distance: ``(pred, ref) -> mm``, such as ``hd95`` with its spacing and preset bound.
         penalty_mm: distance of a missed lesion and of a false positive.
 
     Returns:
@@ -166,8 +166,8 @@ def lesion_counts(pred: ArrayLike, ref: ArrayLike) -> Counts:
         ref: reference mask, same shape.
 
     Returns:
-        Counts of lesions, for :func:`voxzoo.eval.overlap.score` (precision, recall, …). ``tp`` counts reference
-        components, so ``tp + fp`` need not be the number of predicted ones.
+        Counts of lesions, for :func:`voxzoo.eval.overlap.score` (precision, recall, …). ``tp`` counts
+        reference components, so ``tp + fp`` need not be the number of predicted ones.
 
     Raises:
         InputError: masks that cannot be compared.

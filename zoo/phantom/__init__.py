@@ -1,7 +1,7 @@
-"""Made patients: four-modality MRI of a brain with a glioma and its true labels, from a seed, without a download.
+"""Made patients: four-modality MRI of a brain with a glioma and its true labels, from a seed.
 
-An average brain (``template``) is bent into one person's (``anatomy``), a tumour grows in it (``tumour``), a scanner
-sees both (``intensities``, ``kernels``); ``case`` does one, ``dataset`` a series that is made as it is read.
+An average brain (``template``) is bent into one person's (``anatomy``), a tumour grows in it (``tumour``), a
+scanner sees both (``intensities``, ``kernels``); ``case`` does one, ``dataset`` a series, made as it is read.
 """
 
 from .case import Phantom, phantom_case, phantom_grid

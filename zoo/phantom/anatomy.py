@@ -37,7 +37,8 @@ class Anatomy:
     Args:
         affine: (3, 4) world mm of the person -> world mm of the template.
         warp: (41, 49, 42, 4) float32 mm (the fourth is unused), added to a position before ``affine``.
-        traits: atrophy, fold strength, fold width mm, edge contrast, roughness (see ``kernels.sample_anatomy``).
+        traits: atrophy, fold strength, fold width mm, edge contrast, roughness, as ``kernels.sample_anatomy``
+            reads them.
         fold_view, shape_view: windows on the noise tile.
     """
 
@@ -54,7 +55,7 @@ class Anatomy:
 
 @dataclass(frozen=True, eq=False)
 class Tissue:
-    """A brain on a lattice, float32: ``tissue`` 0 fluid, 1 grey, 2 white; ``ventricle`` 0..1; ``depth``, ``midline`` mm."""
+    """A brain on a lattice, float32: 0 fluid, 1 grey, 2 white; ventricles 0..1; depth and midline in mm."""
 
     tissue: np.ndarray
     ventricle: np.ndarray
@@ -103,8 +104,8 @@ def sample(anatomy: Anatomy, lattice: Lattice) -> Tissue:
 
 
 def _pose(rng: np.random.Generator) -> np.ndarray:
-    """Person -> template: the average is large (1.9 L), people are 0.9 of it, tilted by a few degrees."""
-    scale = rng.normal(0.925, 0.02) * np.exp(rng.normal(0, 0.015, 3))
+    """Person -> template: the average is large (1.9 L), people are 0.94 of it, tilted by a few degrees."""
+    scale = rng.normal(0.94, 0.02) * np.exp(rng.normal(0, 0.015, 3))
     pitch, roll, yaw = np.deg2rad(rng.normal(0, [4.0, 2.0, 2.0]))
     turn = _rotation(0, pitch) @ _rotation(1, roll) @ _rotation(2, yaw)
     linear = turn / scale[:, None]
@@ -132,7 +133,7 @@ def _smooth_warp(rng: np.random.Generator) -> np.ndarray:
 def noise_field(
     rng: np.random.Generator, wave_mm: float, shape: tuple[int, int, int], spacing_mm: float
 ) -> np.ndarray:
-    """(X, Y, Z, 4) float32: four smooth fields of unit deviation on a lattice that starts at the work lattice's corner."""
+    """(X, Y, Z, 4) float32: four smooth fields of unit deviation, from the work lattice's corner on."""
     out = np.empty((*shape, 4), np.float32)
     view = random_view(rng, wave_mm)
     spread_tile(noise_tile(), view, WORK_ORIGIN_MM, np.full(3, spacing_mm), out)

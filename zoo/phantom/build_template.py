@@ -1,8 +1,8 @@
 """Make the bundled template: tissue maps of half a symmetric average brain, from the files nilearn ships.
 
-Run once by a maintainer, ``python -m voxzoo.zoo.phantom.build_template``; nilearn is needed for its data files
-alone and is no dependency of voxzoo. The result is small because the ICBM 152 template used is mirror
-symmetric (checked here), because 1.5 mm hold all the detail of an average of 152 people, and because eight bits do.
+Run once by a maintainer, ``python -m voxzoo.zoo.phantom.build_template``; nilearn is needed for its data
+files alone and is no dependency of voxzoo. The result is small because the ICBM 152 template used is mirror
+symmetric (checked here), and because 1.5 mm and eight bits hold the detail of an average of 152 people.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def build(target: Path = TARGET) -> Path:
         target: where to write.
 
     Returns:
-        ``target``. The file holds ``maps`` (4, nx, ny, nz) uint8 in the order of ``CHANNELS``, ``origin_mm`` (3,)
-        and ``spacing_mm``.
+        ``target``. The file holds ``maps`` (4, nx, ny, nz) uint8 in the order of ``CHANNELS``,
+        ``origin_mm`` (3,) and ``spacing_mm``.
 
     Raises:
         MissingDependencyError: nilearn is not installed.
@@ -56,7 +56,7 @@ def build(target: Path = TARGET) -> Path:
 
 
 def _load(kind: str) -> Any:
-    """One nilearn template volume as float32 in 0..1, checked to be mirror symmetric, voxel x = world x + 98."""
+    """One template volume of nilearn, float32 in 0..1, mirror symmetric; voxel x is at world x - 98 mm."""
     spec = find_spec("nilearn")
     if spec is None or spec.origin is None:
         raise MissingDependencyError("the template is derived from files of nilearn: pip install nilearn")

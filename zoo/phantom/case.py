@@ -35,8 +35,8 @@ class Phantom:
     Args:
         images: modality -> (X, Y, Z) int16, background 0, brain >= 1.
         labels: (X, Y, Z) uint8: 0 background, 1 necrosis, 2 edema, 3 enhancing.
-        affine: (4, 4) float64, array index -> world mm. Axes run to the patient's left, back and head ("LPS"), as in
-            BraTS files.
+        affine: (4, 4) float64, array index -> world mm. Axes run to the patient's left, back and head
+            ("LPS"), as in BraTS files.
         grade: "high" or "low".
         facts: what was drawn, as text: kind, planned volumes, push.
     """
@@ -62,8 +62,8 @@ def phantom_case(
         seed: non-negative; names a series.
         index: number in the series.
         shape: voxels along (left, back, up).
-        spacing_mm: voxel size, one number or three; None takes the smallest equal one at which ``shape`` holds
-            the whole head (1 mm for the default shape).
+        spacing_mm: voxel size, one number or three; None takes the smallest equal one at which ``shape``
+            holds the whole head (1 mm for the default shape).
         grade: "high", "low", or None to draw it (60 % high).
 
     Returns:

@@ -16,53 +16,50 @@ MODALITIES = ("flair", "t1", "t1ce", "t2")
 ROWS = ("fluid", "grey", "white", "edema", "solid", "cyst", "enhancing", "vessel", "age")
 """Rows of the table of means, in the order ``kernels.paint`` reads them."""
 
-_RANGES: dict[str, tuple[tuple[float, float], ...]] = {
-    #          fluid         grey          white       edema         solid         cyst          enhancing     vessel        age
-    "flair": (
-        (0.18, 0.55),
-        (1.12, 1.5),
-        (1.0, 1.0),
-        (1.55, 2.5),
-        (1.3, 2.6),
-        (0.35, 1.6),
-        (1.4, 2.3),
-        (0.4, 1.3),
-        (1.3, 1.9),
-    ),
-    "t1": (
-        (0.28, 0.5),
-        (0.72, 0.9),
-        (1.0, 1.0),
-        (0.62, 0.87),
-        (0.5, 0.85),
-        (0.35, 0.6),
-        (0.75, 1.05),
-        (0.6, 1.3),
-        (0.75, 0.95),
-    ),
-    "t1ce": (
-        (0.22, 0.5),
-        (0.7, 0.95),
-        (1.0, 1.0),
-        (0.55, 0.88),
-        (0.45, 0.8),
-        (0.3, 0.55),
-        (1.4, 2.5),
-        (1.6, 3.0),
-        (0.75, 0.95),
-    ),
-    "t2": (
-        (2.6, 4.4),
-        (1.15, 1.5),
-        (1.0, 1.0),
-        (1.6, 2.7),
-        (1.7, 3.0),
-        (2.4, 3.8),
-        (1.3, 2.1),
-        (0.4, 1.6),
-        (1.3, 2.0),
-    ),
+_RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    "flair": {
+        "fluid": (0.1, 0.45),
+        "grey": (1.12, 1.5),
+        "edema": (1.5, 2.5),
+        "solid": (0.75, 1.2),
+        "cyst": (0.35, 1.6),
+        "enhancing": (0.8, 1.15),
+        "vessel": (0.3, 1.2),
+        "age": (1.3, 1.9),
+    },
+    "t1": {
+        "fluid": (0.22, 0.48),
+        "grey": (0.72, 0.9),
+        "edema": (0.94, 0.7),
+        "solid": (0.6, 0.96),
+        "cyst": (0.35, 0.6),
+        "enhancing": (0.75, 1.1),
+        "vessel": (0.6, 1.3),
+        "age": (0.75, 0.95),
+    },
+    "t1ce": {
+        "fluid": (0.15, 0.45),
+        "grey": (0.7, 0.95),
+        "edema": (0.95, 0.62),
+        "solid": (0.52, 0.92),
+        "cyst": (0.3, 0.55),
+        "enhancing": (1.25, 2.1),
+        "vessel": (1.8, 3.6),
+        "age": (0.75, 0.95),
+    },
+    "t2": {
+        "fluid": (2.6, 4.4),
+        "grey": (1.15, 1.5),
+        "edema": (1.65, 2.8),
+        "solid": (0.9, 1.5),
+        "cyst": (2.4, 3.8),
+        "enhancing": (0.75, 1.2),
+        "vessel": (0.1, 0.9),
+        "age": (1.3, 2.0),
+    },
 }
+"""Ranges of signal; white matter is 1. Edema from dry to soaked; in FLAIR and T2 solid core and enhancing
+tissue are relative to the edema of the case, because one process makes all three bright."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +92,8 @@ class Scan:
     Args:
         means: (9, 4) signal of ``ROWS`` x ``MODALITIES``.
         extra: vessels, dura, lesions of age, sinus, lining of the ventricles.
-        bias, grain: (4,) strength of the slow field and of tissue texture, per modality.
+        bias: (8,) strength of the slow field per modality, then of a surface made brighter by its coils.
+        grain: (4,) strength of tissue texture.
         views: windows on the noise tile: fine, coarse, vessel, bias, strip.
         strip: offset and raggedness of the brain extraction, mm.
         sequences: one per modality.
@@ -125,35 +123,32 @@ def draw_scan(rng: np.random.Generator, grade: str) -> Scan:
             draw(0.0, 0.8) ** 2,
         ]
     )
-    bias = draw(0.03, 0.16, 4)
-    grain = draw(0.005, 0.03, 4)
-    strip = np.array([draw(-0.2, 2.0), draw(0.2, 0.8)])
+    bias = np.concatenate([draw(0.04, 0.18, 4), draw(0.0, 0.25, 4) * (draw(size=4) < 0.35)])
+    grain = draw(0.01, 0.05, 4)
+    strip = np.array([draw(0.4, 2.6), draw(0.2, 0.8)])
     style = rng.choice(("3d", "2d", "mixed"), p=(0.35, 0.25, 0.4))
     sequences = tuple(_draw_sequence(rng, name, str(style)) for name in MODALITIES)
     return Scan(_draw_means(rng, grade), extra, bias, grain, views, strip, sequences)
 
 
 def _draw_means(rng: np.random.Generator, grade: str) -> np.ndarray:
-    """Signal table; the strength of the edema is shared by FLAIR and T2, and one case in four is faint."""
-    table = np.empty((len(ROWS), len(MODALITIES)))
-    for column, name in enumerate(MODALITIES):
-        for row, (low, high) in enumerate(_RANGES[name]):
-            table[row, column] = rng.uniform(low, high)
-    edema = ROWS.index("edema")
-    faint = rng.uniform(0.3, 0.6) if rng.uniform() < 0.25 else 1.0
+    """Signal table (9, 4); how wet the edema is shows in all modalities; one case in four is faint."""
+    columns = []
     wet = rng.uniform()
-    for column, name in enumerate(MODALITIES):
-        low, high = _RANGES[name][edema]
-        if name in ("t1", "t1ce"):
-            low, high = high, low
-        level = low + (high - low) * np.clip(wet + rng.normal(0, 0.2), 0, 1)
-        table[edema, column] = 1.0 + (level - 1.0) * faint
-        if name in (
-            "flair",
-            "t2",
-        ):  # even the faintest edema that experts outline stands out from grey matter
-            grey = table[ROWS.index("grey"), column]
-            table[edema, column] = max(table[edema, column], grey + rng.uniform(0.1, 0.3))
+    faint = rng.uniform(0.3, 0.6) if rng.uniform() < 0.25 else 1.0
+    for name in MODALITIES:
+        signal = {tissue: rng.uniform(*sorted(ends)) for tissue, ends in _RANGES[name].items()}
+        signal["white"] = 1.0
+        dry, soaked = _RANGES[name]["edema"]
+        level = dry + (soaked - dry) * float(np.clip(wet + rng.normal(0, 0.2), 0, 1))
+        signal["edema"] = 1.0 + (level - 1.0) * faint
+        if name in ("flair", "t2"):
+            # Even the faintest edema that experts outline stands out from grey matter.
+            signal["edema"] = max(signal["edema"], signal["grey"] + rng.uniform(0.1, 0.3))
+            signal["solid"] *= max(signal["edema"], 1.6)
+            signal["enhancing"] *= max(signal["edema"], 1.6)
+        columns.append([signal[row] for row in ROWS])
+    table = np.array(columns).T
     if grade == "low":
         table[ROWS.index("enhancing"), MODALITIES.index("t1ce")] = rng.uniform(1.15, 1.8)
     return table
@@ -168,7 +163,7 @@ def _draw_sequence(rng: np.random.Generator, name: str, style: str) -> Sequence:
     axis = 2 if rng.uniform() < 0.94 else int(rng.integers(0, 2))
     power = float(np.exp(rng.normal(0.0, 0.13)))
     scale = float(np.exp(rng.uniform(np.log(90), np.log(1500))))
-    offset = scale * float(rng.uniform(0.0, 0.5)) if rng.uniform() < 0.35 else 0.0
+    offset = scale * float(rng.uniform(0.0, 0.5)) if rng.uniform() < 0.2 else 0.0
     return Sequence(
         blur_mm=float(rng.uniform(0.2, 0.9)),
         slice_mm=thick,

@@ -22,7 +22,7 @@ def _clamp01(value: float) -> float:
 
 @kernel
 def _tile_row(tile: Any, view: Any, x: float, y: float, row: Any) -> None:
-    """The periodic noise tile along z at one (x, y), into ``row`` (size, 4). The tile's size is a power of two."""
+    """The periodic noise tile along z at one (x, y), into ``row`` (size, 4); its size is a power of two."""
     mask = tile.shape[0] - 1
     u, v = view[0, 0] * x + view[0, 1], view[1, 0] * y + view[1, 1]
     i, j = int(np.floor(u)), int(np.floor(v))
@@ -93,7 +93,7 @@ def _lattice_at(lattice: Any, origin: Any, spacing: float, x: float, y: float, z
 
 @kernel
 def _blend(f: Any, i0: int, j0: int, k0: int, i1: int, j1: int, k1: int, fu: Any, fv: Any, fw: Any) -> Any:
-    """The four channels of ``f`` between two opposite corners. Unsigned indices spare numba its check for -1."""
+    """The four channels of ``f`` between two corners. Unsigned indices spare numba its check for -1."""
     i, j, k = np.uint64(i0), np.uint64(j0), np.uint64(k0)
     ii, jj, kk = np.uint64(i1), np.uint64(j1), np.uint64(k1)
     gu, gv, gw = np.float32(1) - fu, np.float32(1) - fv, np.float32(1) - fw
@@ -145,9 +145,9 @@ def sample_anatomy(
 ) -> None:
     """Tissue of one person on a lattice.
 
-    ``tissue`` becomes 0 fluid, 1 grey, 2 white, with partial volumes between; ``ventricle`` 0..1; ``depth`` mm
-    below the surface; ``midline`` signed mm from the plane between the hemispheres. ``traits`` = fluid
-    loss (atrophy), fold strength, fold width mm, contrast of the class edges, roughness. An average brain
+    ``tissue`` becomes 0 fluid, 1 grey, 2 white, with partial volumes between; ``ventricle`` 0..1; ``depth``
+    mm below the surface; ``midline`` signed mm from the plane between the hemispheres. ``traits`` = loss of
+    tissue (atrophy), fold strength, fold width mm, contrast of the class edges, roughness. An average brain
     has no single person's folds: thin sheets of fluid, lined by grey matter, are cut where a noise field
     is zero, near the surface only.
     """
@@ -277,7 +277,8 @@ def paint(
     ``means`` (9, 4): rows fluid, grey, white, edema, solid core, cyst, enhancing, vessel, lesion of age.
     ``habit``: core edge width, core raggedness, rim mm, rim patchiness, island threshold, cyst threshold,
     edema edge width, edema raggedness, edema in grey matter, edema falling off, core mottling.
-    ``extra``: vessels, dura, lesions of age, sinus, lining of ventricles. ``bias``, ``grain`` (4,) per modality.
+    ``extra``: vessels, dura, lesions of age, sinus, lining of ventricles. ``bias`` (8,): slow field and
+    surface gain per modality. ``grain`` (4,).
     """
     size = tile.shape[2]
     level_row = np.empty((levels.shape[2], 4), np.float32)
@@ -326,9 +327,9 @@ def paint(
                     labels[i, j, k] = 2
                 near = abs(midline[i, j, k])
                 thin = _clamp01((below + 1.0) / 3.0)
-                vessel = extra[0] * max(0.0, 1.0 - (curve[0] ** 2 + curve[1] ** 2) / 0.012)
+                vessel = extra[0] * max(0.0, 1.0 - (curve[0] ** 2 + curve[1] ** 2) / 0.02)
                 vessel *= fluid + 0.5 * grey * _clamp01((14.0 - below) / 8.0)
-                dura = extra[1] * _clamp01((1.2 - below) / 1.2) * _clamp01(curve[2] - 0.3)
+                dura = extra[1] * _clamp01((1.2 - below) / 1.2) * _clamp01(curve[2] - 0.1)
                 dura = max(dura, 0.5 * extra[1] * fluid * _clamp01(1.3 - near) * (1.0 - ventricle[i, j, k]))
                 if near < 5.0 and z > -5.0:
                     dura = max(
@@ -345,16 +346,17 @@ def paint(
                     )
                 )
                 normal = 1.0 - core
+                surface = _clamp01((12.0 - below) / 12.0) ** 2
                 for m in range(4):
                     value = fluid * means[0, m] + grey * means[1, m] + white * means[2, m]
                     value += (means[8, m] - value) * age
-                    value += (means[3, m] * (1.0 + 0.05 * coarse[3]) - value) * bright
+                    value += (means[3, m] * (1.0 + 0.07 * coarse[3] + 0.04 * fine[1]) - value) * bright
                     value *= normal
                     value += solid * means[4, m] * (1.0 + habit[10] * (fine[0] + 0.5 * coarse[0]))
                     value += cyst * means[5, m] + enhancing * means[6, m] * (1.0 + habit[10] * fine[2])
                     value += (means[7, m] - value) * vessel
                     value *= 1.0 + grain[m] * (fine[3] + 0.4 * coarse[0])
-                    gain = bias[m] * field[m]
+                    gain = bias[m] * field[m] + bias[4 + m] * surface
                     images[m, i, j, k] = value * (1.0 + gain + 0.5 * gain * gain)
 
 
@@ -430,7 +432,7 @@ def finish(
 ) -> None:
     """Strip the skull and map signals to the scanner's units; background stays 0.
 
-    ``strip``: surface offset mm, its raggedness mm. ``curve``: units at signals 0 ... ``reach``, evenly spaced.
+    ``strip``: surface offset mm, its raggedness mm. ``curve``: units at signals 0 ... ``reach``, even steps.
     """
     row = np.empty((tile.shape[2], 4), np.float32)
     last = curve.shape[0] - 1

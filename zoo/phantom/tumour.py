@@ -1,8 +1,8 @@
-"""A glioma in one brain: a core that grows from a seed, pushes the brain aside, and an edema that follows white matter.
+"""A glioma in one brain: a core that grows from a seed and pushes, an edema that follows white matter.
 
-Both grow as fronts through a map of speeds (see ``kernels.grow``) on the 2 mm work lattice and stop at the volume
-that was drawn for them, so that sizes are known beforehand and shapes follow anatomy: fluid, the falx and the
-tentorium hold them up, the corpus callosum lets them cross.
+Both grow as fronts through a map of speeds (see ``kernels.grow``) on the 2 mm work lattice and stop at the
+volume that was drawn for them, so that sizes are known beforehand and shapes follow anatomy: fluid, the falx
+and the tentorium hold them up, the corpus callosum lets them cross.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Tumour:
-    """A grown tumour: the brain it has pushed aside; on the work lattice its levels (X, Y, Z, 4), the brain's depth."""
+    """A grown tumour: the brain it pushed aside; on the work lattice its levels (X, Y, Z, 4) and depth."""
 
     anatomy: Anatomy
     levels: np.ndarray
@@ -49,13 +49,15 @@ class Tumour:
 
 
 def draw_plan(rng: np.random.Generator, grade: str) -> Plan:
-    """Draw size and look; volumes have the spread of real patients (median 80 mL, 18 to 260)."""
-    whole = float(np.clip(np.exp(rng.normal(np.log(80.0), 0.75)), 14.0, 270.0))
+    """Draw size and look; volumes have the spread of real patients (median 90 mL, 14 to 270)."""
+    whole = float(np.clip(np.exp(rng.normal(np.log(90.0), 0.75)), 14.0, 270.0))
     kinds, odds = KINDS[grade]
     kind = str(rng.choice(kinds, p=odds))
     low, high = CORE_SHARE[kind]
-    push = rng.uniform(0.5, 5.5) * (0.6 if kind == "diffuse" else 1.0)
-    return Plan(grade, kind, whole, float(rng.uniform(low, high)), float(push), _habit(rng, kind))
+    share = float(rng.uniform(low, high))
+    radius_mm = (3000.0 * whole * share / (4.0 * np.pi)) ** (1 / 3)
+    push = min(rng.uniform(0.02, 0.4) * radius_mm, 9.0)
+    return Plan(grade, kind, whole, share, float(push), _habit(rng, kind))
 
 
 KINDS: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {
@@ -66,7 +68,7 @@ CORE_SHARE = {
     "ring": (0.15, 0.7),
     "nodular": (0.08, 0.5),
     "mixed": (0.3, 0.85),
-    "diffuse": (0.02, 0.3),
+    "diffuse": (0.005, 0.25),
     "bulky": (0.35, 0.85),
     "cystic": (0.4, 0.85),
 }
@@ -95,9 +97,9 @@ def _habit(rng: np.random.Generator, kind: str) -> np.ndarray:
             cyst,
             draw(1.5, 6.0),
             draw(0.4, 1.5),
-            draw(0.35, 0.95),
+            draw(0.7, 1.0) if kind in KINDS["low"][0] else draw(0.35, 0.95),
             draw(0.0, 0.45),
-            draw(0.04, 0.2),
+            draw(0.02, 0.12),
         ]
     )
 
@@ -112,12 +114,18 @@ def grow_tumour(rng: np.random.Generator, plan: Plan, anatomy: Anatomy) -> Tumou
     core_level = _level(core_time, core_ml)
     pushed = anatomy.bent(_push(core_level, brain, plan.push_mm))
     brain = sample(pushed, WORK)
-    edema_speed = _speed(brain, (0.03, rng.uniform(0.1, 0.5), 1.0)) * np.exp(0.4 * rough[..., 1])
+    edema_speed = _speed(brain, (0.03, _grey_pace(rng, plan), 1.0)) * np.exp(0.4 * rough[..., 1])
     time = np.where(core_level > 0, np.float32(0), FAR)
     grow(time, edema_speed, WORK_SPACING_MM, 2)
     edema_level = _level(time, plan.whole_ml)
     levels = np.stack([core_level, edema_level, _near_ventricle(brain), np.zeros_like(core_level)], axis=-1)
     return Tumour(pushed, levels, brain.depth)
+
+
+def _grey_pace(rng: np.random.Generator, plan: Plan) -> float:
+    """How fast a front crosses grey matter: water keeps to white matter, low-grade tumour cells do not."""
+    low, high = (0.1, 0.5) if plan.grade == "high" else (0.35, 1.0)
+    return float(rng.uniform(low, high))
 
 
 def _core_time(rng: np.random.Generator, plan: Plan, brain: Tissue, speed: np.ndarray) -> np.ndarray:
@@ -158,7 +166,7 @@ def _below_tentorium(brain: Tissue) -> np.ndarray:
 
 
 def _speed(brain: Tissue, pace: tuple[float, float, float]) -> np.ndarray:
-    """Front speed from tissue: fluid, grey, white; falx and tentorium are nearly closed; none outside the brain."""
+    """Front speed in fluid, grey, white; falx and tentorium are nearly closed; none outside the brain."""
     speed = np.interp(brain.tissue, (0.3, 1.0, 2.0), pace)
     falx = (np.abs(brain.midline) < 2.0) & (brain.tissue < 1.5)
     speed = np.where(falx, 0.05, speed)
@@ -170,13 +178,13 @@ def _speed(brain: Tissue, pace: tuple[float, float, float]) -> np.ndarray:
 def _level(time: np.ndarray, volume_ml: float) -> np.ndarray:
     """mm inside the front at the moment when it holds ``volume_ml`` (its whole reach when that is less)."""
     reached = time[time < FAR]
-    count = min(int(round(volume_ml / VOXEL_ML)), reached.size - 1)
+    count = min(round(volume_ml / VOXEL_ML), reached.size - 1)
     stop = np.partition(reached, count)[count]
     return np.clip(stop - time, -8.0, 40.0).astype(np.float32)
 
 
 def _push(core_level: np.ndarray, brain: Tissue, push_mm: float) -> np.ndarray:
-    """Displacement on the warp lattice: towards the core where a position is looked up, so tissue moves away from it.
+    """Displacement on the warp lattice: looked up nearer to the core, so that tissue moves away from it.
 
     The direction is the gradient of a blurred core; the skull does not give way, so it fades at the surface.
     """

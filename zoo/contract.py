@@ -200,14 +200,13 @@ class Contract:
         return segment.regions_in(self.labels)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready values, schema first."""
-        plain = asdict(self)
-        plain["labels"] = {str(value): name for value, name in self.labels.items()}
-        return {"schema": plain.pop("schema"), **plain}
+        """What ``to_json`` writes, as Python's dicts and lists; schema first."""
+        return json.loads(self.to_json())  # type: ignore[no-any-return]
 
     def to_json(self) -> str:
         """The contract as JSON text, ``from_json``'s inverse; the same contract gives the same bytes."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
+        plain = asdict(self)
+        return json.dumps({"schema": plain.pop("schema"), **plain}, ensure_ascii=False, indent=1)
 
     @classmethod
     def from_json(cls, source: str | bytes | Mapping[str, Any]) -> Contract:

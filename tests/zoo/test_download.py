@@ -29,6 +29,7 @@ class Server:
                 pass
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.handle_error = lambda *args: None  # clients that hang up are what is tested
         self.url = f"http://127.0.0.1:{self.http.server_port}/model.onnx"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
@@ -154,8 +155,10 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(server, tmp_path):
     assert (tmp_path / "m").read_bytes() == BODY
 
 
-@pytest.mark.parametrize(("status", "kind"), [(404, ModelNotFoundError), (410, ModelNotFoundError), (403, ModelError),
-                                              (500, ModelError)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(404, ModelNotFoundError), (410, ModelNotFoundError), (403, ModelError), (500, ModelError)],
+)
 def test_refusals_of_the_server(server, tmp_path, status, kind):
     server.status = status
     with pytest.raises(kind, match=str(status)) as caught:

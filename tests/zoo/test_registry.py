@@ -68,8 +68,15 @@ def test_a_folder_of_that_name_does_not_hide_the_model(zoo):
         registry.resolve("other")
 
 
-@pytest.mark.parametrize(("spec", "hint"), [("tyni", "did you mean tiny"), ("TINY.onnx", "did you mean tiny"),
-                                            ("./tiny.onnx", "zoo has tiny"), ("xyz", "zoo has tiny, baseline:")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [
+        ("tyni", "did you mean tiny"),
+        ("TINY.onnx", "did you mean tiny"),
+        ("./tiny.onnx", "zoo has tiny"),
+        ("xyz", "zoo has tiny, baseline:"),
+    ],
+)
 def test_a_slip_gets_a_hint_and_the_list(zoo, spec, hint):
     with pytest.raises(ModelNotFoundError, match=f"neither a file nor a name.*{hint}"):
         registry.resolve(spec)

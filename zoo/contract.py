@@ -201,7 +201,7 @@ class Contract:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``to_json`` writes, as Python's dicts and lists; schema first."""
-        return json.loads(self.to_json())  # type: ignore[no-any-return]
+        return json.loads(self.to_json())
 
     def to_json(self) -> str:
         """The contract as JSON text, ``from_json``'s inverse; the same contract gives the same bytes."""

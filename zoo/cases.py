@@ -133,7 +133,7 @@ class ArraySource:
         return Volume(_read_only(np.asarray(self.array)), self.affine)
 
     def grid(self) -> Grid:
-        return Grid(np.shape(self.array), self.affine)  # type: ignore[arg-type]
+        return Grid(np.shape(self.array), self.affine)
 
     def fingerprint(self) -> str:
         array = np.asarray(self.array)
@@ -258,7 +258,7 @@ class Case:
 
     def _check_grid(self, source: Source, volume: Volume) -> None:
         try:
-            own, wanted = Grid(volume.array.shape, volume.affine), self.grid()  # type: ignore[arg-type]
+            own, wanted = Grid(volume.array.shape, volume.affine), self.grid()
         except InputError as error:
             raise CaseError(f"{source.name}: {error}") from None
         if not own.same_as(wanted):

@@ -49,8 +49,8 @@ class Grid:
         affine = np.asarray(self.affine, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise InputError(f"an affine has to be (4, 4) and finite, got {affine.tolist()}")
-        if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-            raise InputError(f"the affine {affine.tolist()} is flat: a spacing of zero or two equal axes")
+        if _is_flat(affine[:3, :3]):
+            raise InputError(f"the affine {affine.tolist()} is flat: a spacing near zero or two equal axes")
         object.__setattr__(self, "affine", affine)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
 
@@ -79,6 +79,15 @@ class Grid:
         return (
             f"{' x '.join(map(str, self.shape))} voxels of {spacing} mm {''.join(self.codes)} at ({origin})"
         )
+
+
+def _is_flat(directions: np.ndarray) -> bool:
+    """Whether the columns have no sensible length (a nanometre to a kilometre) or span no volume."""
+    with np.errstate(over="ignore"):
+        lengths = np.sqrt((directions**2).sum(axis=0))
+    if not ((lengths > 1e-6) & (lengths < 1e6)).all():
+        return True
+    return bool(abs(np.linalg.det(directions / lengths)) < 1e-6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +134,9 @@ def read_grid(path: str | os.PathLike[str]) -> tuple[Grid, int]:
     if len(shape) < 3:
         raise CaseError(f"{path}: a volume has to have 3 axes, this one has shape {shape}")
     try:
-        return Grid(shape[:3], _affine(header, path)), int(np.prod(shape[3:], dtype=np.int64))
+        return Grid((shape[0], shape[1], shape[2]), _affine(header, path)), int(
+            np.prod(shape[3:], dtype=np.int64)
+        )
     except InputError as error:
         raise CaseError(f"{path}: {error}") from None
 
@@ -233,15 +244,17 @@ def _inflate(content: bytes, path: Path) -> bytes:
     claimed = int.from_bytes(content[-4:], "little")
     room = min(claimed, MAX_INFLATION * len(content)) + 1
     try:
-        return _all_members(igzip_lib.decompress(content, flag=igzip_lib.DECOMP_GZIP, bufsize=room), content)
-    except (igzip_lib.IsalError, EOFError) as error:
+        return _all_members(
+            igzip_lib.decompress(content, flag=igzip_lib.DECOMP_GZIP, bufsize=room), content, path
+        )
+    except (igzip_lib.IsalError, EOFError) as error:  # type: ignore[misc]  # its stub says: an instance
         raise CaseError(f"{path}: truncated or damaged gzip: {error}") from None
 
 
-def _all_members(first: bytes, content: bytes) -> bytes:
+def _all_members(first: bytes, content: bytes, path: Path) -> bytes:
     """``first``, or all gzip members joined where it is not the whole file that its NIfTI header needs."""
     header = _header_or_none(first)
-    if header is not None and len(first) >= _end_of_voxels(header):
+    if header is not None and len(first) >= _end_of_voxels(header, path):
         return first
     from isal import igzip_lib
 
@@ -253,13 +266,16 @@ def _all_members(first: bytes, content: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _offset(header: Any) -> int:
+def _offset(header: Any, path: Path) -> int:
     """Where the voxels begin: NIfTI asks to read anything smaller than the header as its end."""
-    return max(int(header["vox_offset"]), 352 if int(header["sizeof_hdr"]) == 348 else 544)
+    stated = float(header["vox_offset"])
+    if not np.isfinite(stated):
+        raise CaseError(f"{path}: its header puts the voxels at byte {stated}")
+    return max(int(stated), 352 if len(header.binaryblock) == 348 else 544)
 
 
-def _end_of_voxels(header: Any) -> int:
-    return _offset(header) + int(header.get_data_dtype().itemsize) * _count(header)
+def _end_of_voxels(header: Any, path: Path) -> int:
+    return _offset(header, path) + _dtype(header, path).itemsize * _count(header)
 
 
 def _count(header: Any) -> int:
@@ -276,11 +292,11 @@ def _inflate_start(content: bytes, path: Path) -> bytes:
 
     try:
         return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP).decompress(content, 1024)
-    except igzip_lib.IsalError as error:
+    except igzip_lib.IsalError as error:  # type: ignore[misc]
         raise CaseError(f"{path}: truncated or damaged gzip: {error}") from None
 
 
-_HEADER_SIZES = {n.to_bytes(4, order) for n in (348, 540) for order in ("little", "big")}  # type: ignore[arg-type]
+_HEADER_SIZES = {n.to_bytes(4, order) for n in (348, 540) for order in ("little", "big")}
 
 
 def _header_or_none(content: bytes) -> Any:
@@ -322,20 +338,24 @@ def _affine(header: Any, path: Path) -> np.ndarray:
     from nibabel.spatialimages import HeaderDataError
 
     try:
-        return np.asarray(header.get_best_affine(), dtype=np.float64)
+        with np.errstate(all="ignore"):
+            affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     except (HeaderDataError, ValueError) as error:
         raise CaseError(f"{path}: its header holds no usable affine: {error}") from None
+    if not np.isfinite(affine).all():
+        raise CaseError(f"{path}: its header holds an affine that is not finite: {affine.tolist()}")
+    return affine
 
 
 def _voxels(content: bytes, header: Any, path: Path) -> np.ndarray:
     shape, dtype = _shape(header, path), _dtype(header, path)
-    end = _end_of_voxels(header)
+    end = _end_of_voxels(header, path)
     if len(content) < end:
         raise CaseError(
             f"{path}: truncated: {len(content)} bytes unpacked, {end} needed for "
             f"{' x '.join(map(str, shape))} voxels of {dtype}"
         )
-    flat = np.frombuffer(content, dtype, _count(header), _offset(header))
+    flat = np.frombuffer(content, dtype, _count(header), _offset(header, path))
     if not flat.flags.aligned:
         flat = flat.copy()
     if not dtype.isnative:
@@ -350,8 +370,8 @@ def _dtype(header: Any, path: Path) -> np.dtype:
 
     try:
         dtype = np.dtype(header.get_data_dtype())
-    except HeaderDataError as error:
-        raise CaseError(f"{path}: {error}") from None
+    except (HeaderDataError, KeyError):
+        raise CaseError(f"{path}: its header says voxel type {int(header['datatype'])}: unknown") from None
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise CaseError(f"{path}: voxels of type {dtype} are not an image; integers or floats were expected")
     return dtype
@@ -365,4 +385,6 @@ def _scaled(flat: np.ndarray, header: Any) -> np.ndarray:
     inter = inter if np.isfinite(inter) else 0.0
     if (slope, inter) == (1.0, 0.0):
         return flat
-    return (flat.astype(np.float64) * slope + inter).astype(np.float32)
+    # What overflows becomes infinite, and whoever reads a case is told so.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (flat.astype(np.float64) * slope + inter).astype(np.float32)

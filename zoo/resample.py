@@ -14,6 +14,7 @@ rows, then columns, so that each source voxel is read from memory once per plane
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +22,15 @@ from ..rasterize.jit import kernel
 
 __all__ = ["AxisTable", "IntensityMap", "gather", "scatter", "scatter_above"]
 
+Array = np.ndarray
+
 NEGLIGIBLE = 1e-9
 """Overlap, in voxels, that is rounding rather than geometry."""
 
 
 @dataclass(frozen=True, eq=False)
 class AxisTable:
-    """One axis: target i takes ``count[i]`` source voxels, ``first[i]``, ``first[i] + step`` ..., by ``weight[i]``.
+    """One axis: target i takes ``count[i]`` voxels, ``first[i]``, ``first[i] + step`` ..., by ``weight[i]``.
 
     ``step`` is -1 where the source runs the other way: its voxels are then added up in the same order as
     those of the same patient stored the right way round, so that both give the same bits.
@@ -44,7 +47,7 @@ class AxisTable:
 
         Example:
             >>> table = AxisTable.build(source=4, target=2, scale=2.0, start=0.5)
-            >>> table.first.tolist(), table.count.tolist(), table.weight.tolist()
+            >>> table.first.tolist(), table.count.tolist(), table.weight[:, :2].tolist()
             ([0, 2], [2, 2], [[0.5, 0.5], [0.5, 0.5]])
         """
         width = max(1.0, scale)
@@ -128,7 +131,7 @@ def scatter_above(
 
 
 @kernel
-def _span(first, count, step):
+def _span(first: Array, count: Array, step: int) -> tuple[Any, Any]:
     """Source range [low, high) that a table touches; (0, 0) if none."""
     low, high = np.int64(1) << 60, np.int64(0)
     for i in range(first.size):
@@ -139,13 +142,16 @@ def _span(first, count, step):
 
 
 @kernel
-def _add_mapped_row(flat, start, stride, weight, low, high, mean, gain, row):
+def _add_mapped_row(
+    flat: Array, start: int, stride: int, weight: float,
+    low: Any, high: Any, mean: Any, gain: Any, row: Array,
+) -> None:  # fmt: skip
     """row += weight * map(source row): the unit-stride branch is the one compilers vectorise."""
     zero = np.float32(0.0)
     if stride == 1:
         source = flat[start : start + row.size]
         for i in range(row.size):
-            v = np.float32(source[i])
+            v: Any = np.float32(source[i])
             mapped = (min(max(v, low), high) - mean) * gain
             row[i] += weight * (zero if v == zero else mapped)
         return
@@ -156,13 +162,13 @@ def _add_mapped_row(flat, start, stride, weight, low, high, mean, gain, row):
 
 
 @kernel
-def _add_row(source, weight, row):
+def _add_row(source: Array, weight: float, row: Array) -> None:
     for i in range(row.size):
         row[i] += weight * source[i]
 
 
 @kernel
-def _combine_columns(row, first, count, weight, step, out):
+def _combine_columns(row: Array, first: Array, count: Array, weight: Array, step: int, out: Array) -> None:
     """out[i] = sum of the taps of column i; 0 without taps."""
     for i in range(out.size):
         total = np.float32(0.0)
@@ -172,7 +178,11 @@ def _combine_columns(row, first, count, weight, step, out):
 
 
 @kernel
-def _gather(flat, strides, zf, zc, zw, zs, yf, yc, yw, ys, xf, xc, xw, xs, low, high, mean, gain, out):
+def _gather(
+    flat: Array, strides: Array, zf: Array, zc: Array, zw: Array, zs: int,
+    yf: Array, yc: Array, yw: Array, ys: int, xf: Array, xc: Array, xw: Array, xs: int,
+    low: float, high: float, mean: float, gain: float, out: Array,
+) -> None:  # fmt: skip
     sz, sy, sx = strides[0], strides[1], strides[2]
     y0, y1 = _span(yf, yc, ys)
     x0, x1 = _span(xf, xc, xs)
@@ -196,7 +206,7 @@ def _gather(flat, strides, zf, zc, zw, zs, yf, yc, yw, ys, xf, xc, xw, xs, low, 
 
 
 @kernel
-def _plane_of(prob, first, count, weight, plane):
+def _plane_of(prob: Array, first: int, count: int, weight: Array, plane: Array) -> None:
     plane[:] = 0.0
     for k in range(count):
         for y in range(plane.shape[0]):
@@ -204,14 +214,17 @@ def _plane_of(prob, first, count, weight, plane):
 
 
 @kernel
-def _row_of(plane, first, count, weight, row):
+def _row_of(plane: Array, first: int, count: int, weight: Array, row: Array) -> None:
     row[:] = 0.0
     for k in range(count):
         _add_row(plane[first + k], weight[k], row)
 
 
 @kernel
-def _scatter(prob, zf, zc, zw, yf, yc, yw, xf, xc, xw, strides, out):
+def _scatter(
+    prob: Array, zf: Array, zc: Array, zw: Array, yf: Array, yc: Array, yw: Array,
+    xf: Array, xc: Array, xw: Array, strides: Array, out: Array,
+) -> None:  # fmt: skip
     sz, sy, sx = strides[0], strides[1], strides[2]
     plane = np.empty((prob.shape[1], prob.shape[2]), dtype=np.float32)
     row = np.empty(prob.shape[2], dtype=np.float32)
@@ -231,7 +244,7 @@ def _scatter(prob, zf, zc, zw, yf, yc, yw, xf, xc, xw, strides, out):
 
 
 @kernel
-def _can_exceed(values, threshold):
+def _can_exceed(values: Array, threshold: float) -> Any:
     """Whether a weighted mean of ``values`` could be above ``threshold``, rounding included."""
     best = -np.float32(np.inf)
     for v in values:
@@ -240,7 +253,10 @@ def _can_exceed(values, threshold):
 
 
 @kernel
-def _scatter_above(prob, zf, zc, zw, yf, yc, yw, xf, xc, xw, strides, threshold, out):
+def _scatter_above(
+    prob: Array, zf: Array, zc: Array, zw: Array, yf: Array, yc: Array, yw: Array,
+    xf: Array, xc: Array, xw: Array, strides: Array, threshold: float, out: Array,
+) -> None:  # fmt: skip
     """As ``_scatter``, the same arithmetic in the same order, where anything can be above the threshold."""
     sz, sy, sx = strides[0], strides[1], strides[2]
     plane = np.empty((prob.shape[1], prob.shape[2]), dtype=np.float32)

@@ -16,6 +16,8 @@ from ..rasterize.jit import kernel
 
 __all__ = ["Translation", "flat_view", "occupied_box", "translate", "value_counts"]
 
+Array = np.ndarray
+
 BLOCK = 32
 """Voxels that are skipped together when all are zero."""
 
@@ -59,8 +61,8 @@ def value_counts(array: np.ndarray) -> tuple[np.ndarray, int]:
 
     Example:
         >>> counts, lowest = value_counts(np.array([0, 3, 3, 7], np.uint8))
-        >>> counts[3 - lowest], counts[0 - lowest], counts.sum()
-        (2, 0, 3)
+        >>> counts[[3 - lowest, 7 - lowest, 0 - lowest]].tolist(), int(counts.sum())
+        ([2, 1, 0], 3)
     """
     info = np.iinfo(array.dtype)
     counts = np.zeros(int(info.max) - int(info.min) + 1, dtype=np.int64)
@@ -106,7 +108,7 @@ def translate(array: np.ndarray, table: np.ndarray, tolerance: float) -> Transla
 
 
 @kernel
-def _occupied(values):
+def _occupied(values: Array) -> bool:
     # No early exit: without one the compiler compares a whole vector register at a time.
     any_set = False
     for i in range(values.size):
@@ -115,7 +117,7 @@ def _occupied(values):
 
 
 @kernel
-def _box(flat, slow, middle, fast, box):
+def _box(flat: Array, slow: int, middle: int, fast: int, box: Array) -> None:
     """Occupied box of a C-ordered (slow, middle, fast) volume: rows first, then only the ends of a row."""
     box[0, 0], box[1, 0], box[2, 0] = slow, middle, fast
     box[:, 1] = -1
@@ -138,7 +140,7 @@ def _box(flat, slow, middle, fast, box):
 
 
 @kernel
-def _value_counts(flat, lowest, counts):
+def _value_counts(flat: Array, lowest: int, counts: Array) -> None:
     for start in range(0, flat.size, BLOCK):
         block = flat[start : start + BLOCK]
         if _occupied(block):
@@ -147,7 +149,7 @@ def _value_counts(flat, lowest, counts):
 
 
 @kernel
-def _translate(flat, table, tolerance, out, counts, report):
+def _translate(flat: Array, table: Array, tolerance: float, out: Array, counts: Array, report: Array) -> None:
     for start in range(0, flat.size, BLOCK):
         block = flat[start : start + BLOCK]
         if not _occupied(block):

@@ -125,7 +125,14 @@ def broken(tmp_path):
     zero_spacing = bytearray(plain)
     zero_spacing[40:42] = struct.pack("<h", 3)
     zero_spacing[42:44] = struct.pack("<h", 0)
+    unknown_type, nowhere, no_place = bytearray(plain), bytearray(plain), bytearray(plain)
+    unknown_type[70:72] = struct.pack("<h", 999)
+    nowhere[108:112] = struct.pack("<f", float("nan"))
+    no_place[280:284] = struct.pack("<f", float("inf"))
     return {
+        "unknown-type.nii": (bytes(unknown_type), "voxel type 999: unknown"),
+        "nowhere.nii.gz": (gzip.compress(bytes(nowhere)), "voxels at byte nan"),
+        "no-place.nii": (bytes(no_place), "affine that is not finite"),
         "empty.nii.gz": (b"", "empty"),
         "cut.nii.gz": (packed[: len(packed) // 2], "truncated"),
         "cut-in-trailer.nii.gz": (packed[:-3], "truncated"),

@@ -4,7 +4,7 @@ The policy for a case without a prediction (it could not be read, or the model c
 overlaps, NSD included, are 0 and distances are the diagonal of the case's image, whatever the metric's own
 formula says; the predicted volume is 0. Where not even the image's size is known, the distance is the
 largest diagonal among the run's other cases, or 374 mm (the constant of the BraTS challenges since 2023)
-if there is none. A number given as ``empty`` policy replaces the diagonal.
+if there is none. A preset's own penalty replaces the diagonal, and so does a number given as ``empty``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 
 from . import stats
 from .names import DISTANCES, FOREGROUND, VOLUMES, metric_names, split_name
+from .options import ScoreOptions
+from .presets import get_preset
 from .records import FAILED, CaseRecord
 
 UNKNOWN_DIAGONAL_MM = 374.0
@@ -61,7 +63,7 @@ def summarise(
     records: Sequence[CaseRecord],
     regions: Sequence[str],
     *,
-    empty: str | float = "penalty",
+    options: ScoreOptions | None = None,
     seed: int = 0,
 ) -> Summary:
     """Reduce the records of one model to a figure per metric.
@@ -69,13 +71,13 @@ def summarise(
     Args:
         records: one per case, in the dataset's order.
         regions: what the model segments, e.g. ("wt",).
-        empty: the run's empty policy; only a number matters here (see the module).
+        options: of the run; preset and empty policy decide what a miss costs (see the module).
         seed: of the bootstrap.
 
     Returns:
         The summary. The same records, regions and seed give the same bytes.
     """
-    counted = count_misses(records, regions, empty)
+    counted = count_misses(records, regions, options or ScoreOptions())
     patients = [record.patient for record in counted]
     aggregates, undefined = {}, {}
     for name in metric_names(regions):
@@ -89,11 +91,11 @@ def summarise(
 
 
 def count_misses(
-    records: Sequence[CaseRecord], regions: Sequence[str], empty: str | float = "penalty"
+    records: Sequence[CaseRecord], regions: Sequence[str], options: ScoreOptions
 ) -> list[CaseRecord]:
     """Give every failed record the values that the policy says; the others stay as they are."""
     largest = max((record.diagonal_mm for record in records), default=0.0) or UNKNOWN_DIAGONAL_MM
-    fixed = empty if isinstance(empty, float) else None
+    fixed = options.empty if isinstance(options.empty, float) else get_preset(options.preset).penalty_mm
     out = []
     for record in records:
         if record.status == FAILED:

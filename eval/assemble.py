@@ -51,7 +51,7 @@ def _scores(run: Run, name: str, found: Mapping[tuple[str, str], CaseRecord]) ->
     model, options = run.models[name], run.options
     records = [found[name, case.id] for case in run.dataset.cases]
     regions = scoring.regions_of(model)
-    summary = summarise(records, tuple(regions), empty=options.empty, seed=options.seed)
+    summary = summarise(records, tuple(regions), options=options.scoring, seed=options.seed)
     return Scores(
         model={"name": name, "found": model.reference, "content_sha256": model.content_hash},
         contract=contract_facts(model),

@@ -8,8 +8,9 @@ FOREGROUND = "foreground"
 OVERLAPS = ("dice", "iou", "precision", "recall", "specificity")
 DISTANCES = ("hd95", "hd", "assd")
 SURFACE = "nsd"
+LESIONS = ("lesion_dice", "lesion_f1")
 VOLUMES = ("volume_ml", "volume_ref_ml", "volume_error_ml", "volume_abs_error_ml", "volume_error_rel")
-METRICS = (*OVERLAPS, *DISTANCES, SURFACE, *VOLUMES)
+METRICS = (*OVERLAPS, *DISTANCES, SURFACE, *LESIONS, *VOLUMES)
 
 
 def metric_names(regions: Sequence[str]) -> tuple[str, ...]:

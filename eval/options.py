@@ -10,6 +10,7 @@ from typing import Any
 
 from ..zoo.errors import UsageError
 from .empty import parse_empty
+from .presets import get_preset
 
 TASKS = ("segment",)
 BASELINE = "baseline:flair-threshold"
@@ -31,6 +32,7 @@ class ScoreOptions:
     tolerance_mm: float = 1.0
 
     def __post_init__(self) -> None:
+        get_preset(self.preset)
         object.__setattr__(self, "empty", parse_empty(self.empty))
         tolerance = _number("tolerance_mm", self.tolerance_mm)
         if not math.isfinite(tolerance) or tolerance < 0:

@@ -18,9 +18,12 @@ from ..zoo.errors import ContractError, GridError
 from ..zoo.tasks import segment
 from . import overlap
 from .confusion import confusion
-from .names import FOREGROUND, OVERLAPS, full_name
+from .empty import undefined_value
+from .lesion import lesion_f1, lesion_wise
+from .names import FOREGROUND, LESIONS, OVERLAPS, full_name
 from .options import ScoreOptions
 from .overlap import Counts
+from .surface import SurfaceDistances
 
 if TYPE_CHECKING:
     from ..zoo.mask import Mask
@@ -78,7 +81,8 @@ def score(
             masks = segment.mask_of(mask.array, values[0]), segment.mask_of(reference, values[1])
             done[values] = {
                 **_overlaps(counts, options),
-                **_distances(*masks, spacing_mm, options),
+                **_surface(*masks, spacing_mm, options),
+                **_lesions(*masks, spacing_mm, options),
                 **_volumes(counts, spacing_mm),
             }
         metrics.update({full_name(name, region): value for name, value in done[values].items()})
@@ -101,9 +105,7 @@ def _counts(cells: Cells, values: Values) -> Counts:
 
 
 def _overlaps(counts: Counts, options: ScoreOptions) -> dict[str, float]:
-    # Infinite or in mm is for distances; overlaps then keep their own worst value.
-    empty = options.empty if options.empty in ("nan", "raise") else "penalty"
-    return {name: overlap.score(counts, name, empty) for name in OVERLAPS}
+    return {name: overlap.score(counts, name, _overlap_policy(options)) for name in OVERLAPS}
 
 
 def _volumes(counts: Counts, spacing_mm: Sequence[float]) -> dict[str, float]:
@@ -174,24 +176,50 @@ def _pairs(mine: Regions) -> dict[str, Values]:
     return {FOREGROUND: (union[0], union[1]), **pairs}
 
 
-def _distances(
+def _surface(
+    pred: NDArray[np.bool_],
+    ref: NDArray[np.bool_],
+    spacing_mm: Sequence[float],
+    options: ScoreOptions,
+) -> dict[str, float]:
+    """Distances in mm and the NSD, from one pair of surfaces."""
+    found = SurfaceDistances(pred, ref, spacing_mm, options.preset, options.empty)
+    if found.any_empty:
+        return _without_surface(found, not (pred.any() or ref.any()), options)
+    return {
+        "hd95": found.hd95(),
+        "hd": found.hd(),
+        "assd": found.assd(),
+        "nsd": found.nsd(options.tolerance_mm),
+    }
+
+
+def _without_surface(found: SurfaceDistances, both: bool, options: ScoreOptions) -> dict[str, float]:
+    """What the policy gives where a mask is empty."""
+    has_mean = found.preset.empty_mean is not None or options.empty != "peer"
+    nsd = undefined_value(_overlap_policy(options), both_empty=both, perfect=1.0, penalty=0.0, metric="nsd")
+    return {
+        "hd95": found.hd95(),
+        "hd": found.hd(),
+        "assd": found.assd() if has_mean else 0.0 if both else found.penalty_mm,
+        "nsd": nsd,
+    }
+
+
+def _lesions(
     pred: NDArray[np.bool_], ref: NDArray[np.bool_], spacing_mm: Sequence[float], options: ScoreOptions
 ) -> dict[str, float]:
-    from scipy.ndimage import binary_erosion, distance_transform_edt
+    """Lesion-wise Dice as BraTS 2023 has it, and the F1 of finding lesions."""
+    policy = _overlap_policy(options)
+    if not (pred.any() or ref.any()):
+        perfect = undefined_value(policy, both_empty=True, perfect=1.0, penalty=0.0, metric="lesion_dice")
+        return dict.fromkeys(LESIONS, perfect)
+    return {
+        "lesion_dice": lesion_wise(pred, ref, spacing_mm=spacing_mm).dice,
+        "lesion_f1": lesion_f1(pred, ref, empty=policy),
+    }
 
-    from .empty import diagonal_mm
 
-    if pred.any() and ref.any():
-        a, b = pred ^ binary_erosion(pred), ref ^ binary_erosion(ref)
-        x = distance_transform_edt(~b, spacing_mm)[a]
-        y = distance_transform_edt(~a, spacing_mm)[b]
-        near = (x <= options.tolerance_mm).sum() + (y <= options.tolerance_mm).sum()
-        return {
-            "hd95": float(max(np.percentile(x, 95), np.percentile(y, 95))),
-            "hd": float(max(x.max(), y.max())),
-            "assd": float((x.mean() + y.mean()) / 2),
-            "nsd": float(near / (x.size + y.size)),
-        }
-    both = not pred.any() and not ref.any()
-    worst = 0.0 if both else diagonal_mm(pred.shape, spacing_mm)
-    return {"hd95": worst, "hd": worst, "assd": worst, "nsd": float(both)}
+def _overlap_policy(options: ScoreOptions) -> str:
+    """Infinite, a peer's or in mm is for distances; overlaps then keep their own worst value."""
+    return options.empty if options.empty in ("nan", "raise") else "penalty"

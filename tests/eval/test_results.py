@@ -11,6 +11,7 @@ import pytest
 from voxzoo.eval import tables
 from voxzoo.eval.aggregate import summarise
 from voxzoo.eval.names import METRICS, metric_names, split_name
+from voxzoo.eval.options import ScoreOptions
 from voxzoo.eval.records import FAILED, SCORED, CaseRecord
 from voxzoo.eval.results import SCHEMA, Results, Scores
 from voxzoo.zoo.errors import RunError
@@ -50,14 +51,21 @@ def test_a_miss_of_unknown_size_costs_the_largest_diagonal_or_the_known_constant
 
 
 def test_a_number_replaces_the_diagonal():
-    summary = summarise([failed("b", diagonal_mm=80.0)], ("wt",), empty=200.0)
+    summary = summarise([failed("b", diagonal_mm=80.0)], ("wt",), options=ScoreOptions(empty=200.0))
     assert summary.aggregate["hd95_wt"].mean == 200.0
     assert summary.aggregate["dice"].mean == 0.0
 
 
+def test_a_preset_has_its_own_penalty():
+    options = ScoreOptions(preset="brats2023")
+    assert (
+        summarise([failed("b", diagonal_mm=80.0)], ("wt",), options=options).aggregate["hd95"].mean == 374.0
+    )
+
+
 @pytest.mark.parametrize("empty", ["nan", "inf", "raise", "peer"])
 def test_a_miss_is_never_absent_whatever_the_policy_for_empty_masks(empty):
-    summary = summarise([failed("b", diagonal_mm=80.0)], ("wt",), empty=empty)
+    summary = summarise([failed("b", diagonal_mm=80.0)], ("wt",), options=ScoreOptions(empty=empty))
     assert (summary.aggregate["hd95"].mean, summary.aggregate["dice"].mean) == (80.0, 0.0)
 
 

@@ -68,7 +68,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     age = rng.uniform()
     traits = np.array(
         [
-            0.02 + 0.22 * age * rng.uniform(0.4, 1.0),
+            0.18 * age * rng.uniform(0.4, 1.0),
             rng.uniform(0.65, 1.0),
             rng.uniform(2.4, 3.6),
             rng.uniform(1.8, 2.8),
@@ -105,7 +105,7 @@ def sample(anatomy: Anatomy, lattice: Lattice) -> Tissue:
 
 def _pose(rng: np.random.Generator) -> np.ndarray:
     """Person -> template: the average is large (1.9 L), people are 0.94 of it, tilted by a few degrees."""
-    scale = rng.normal(0.94, 0.02) * np.exp(rng.normal(0, 0.015, 3))
+    scale = rng.normal(0.942, 0.02) * np.exp(rng.normal(0, 0.015, 3))
     pitch, roll, yaw = np.deg2rad(rng.normal(0, [4.0, 2.0, 2.0]))
     turn = _rotation(0, pitch) @ _rotation(1, roll) @ _rotation(2, yaw)
     linear = turn / scale[:, None]

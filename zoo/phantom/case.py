@@ -14,8 +14,8 @@ from .kernels import acquire_slices, blur_plane, finish, paint
 from .template import noise_tile
 from .tumour import Plan, Tumour, draw_plan, grow_tumour
 
-DEFAULT_SHAPE = (160, 192, 152)
-HEAD_MM = (160.0, 192.0, 152.0)
+DEFAULT_SHAPE = (168, 200, 160)
+HEAD_MM = (168.0, 200.0, 160.0)
 """Box (left-right, front-back, up-down) that holds every phantom's brain."""
 
 CENTRE_MM = np.array([0.0, -16.5, 6.0])

@@ -43,7 +43,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "edema": (0.95, 0.62),
         "solid": (0.52, 0.92),
         "cyst": (0.3, 0.55),
-        "enhancing": (1.25, 2.1),
+        "enhancing": (1.2, 1.95),
         "vessel": (1.8, 3.6),
         "age": (0.75, 0.95),
     },
@@ -116,16 +116,16 @@ def draw_scan(rng: np.random.Generator, grade: str) -> Scan:
     )
     extra = np.array(
         [
-            draw(0.3, 1.0),
-            draw(0.0, 1.0),
-            draw(0.0, 0.9) * (rng.uniform() < 0.6),
+            draw(0.4, 1.0),
+            draw(0.1, 1.0),
+            draw(0.0, 1.0) * (rng.uniform() < 0.8),
             draw(0.2, 1.0),
-            draw(0.0, 0.8) ** 2,
+            draw(0.0, 0.9) ** 1.5,
         ]
     )
     bias = np.concatenate([draw(0.04, 0.18, 4), draw(0.0, 0.25, 4) * (draw(size=4) < 0.35)])
     grain = draw(0.01, 0.05, 4)
-    strip = np.array([draw(0.4, 2.6), draw(0.2, 0.8)])
+    strip = np.array([draw(0.8, 2.8), draw(0.2, 0.8)])
     style = rng.choice(("3d", "2d", "mixed"), p=(0.35, 0.25, 0.4))
     sequences = tuple(_draw_sequence(rng, name, str(style)) for name in MODALITIES)
     return Scan(_draw_means(rng, grade), extra, bias, grain, views, strip, sequences)

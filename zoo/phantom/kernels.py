@@ -14,6 +14,9 @@ from ...rasterize.jit import kernel
 
 _FAR = np.float32(1e4)
 
+_LOWEST = -60.0
+"""Template z in mm at which the brainstem is cut, as brain extraction does in patients."""
+
 
 @kernel(inline="always")
 def _clamp01(value: float) -> float:
@@ -181,7 +184,7 @@ def sample_anatomy(
                 ty = affine[1, 0] * a + affine[1, 1] * b + affine[1, 2] * c + affine[1, 3]
                 tz = affine[2, 0] * a + affine[2, 1] * b + affine[2, 2] * c + affine[2, 3]
                 grey, white, coded, fluid = _lattice_at(maps, maps_origin, maps_spacing, tx, ty, tz)
-                below = (coded - 40.0) * 0.2
+                below = min((coded - 40.0) * 0.2, tz - _LOWEST)
                 fluid = fluid / 255.0
                 depth[i, j, k] = below
                 midline[i, j, k] = tx

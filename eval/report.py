@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from .results import Results, Scores
     from .runner import Run
 
-SHOWN = ("dice", "iou", "precision", "recall", "specificity", "hd95", "hd", "assd", "nsd")
+SHOWN = (
+    "dice",
+    "iou",
+    "precision",
+    "recall",
+    "specificity",
+    "hd95",
+    "hd",
+    "assd",
+    "nsd",
+    "lesion_dice",
+    "lesion_f1",
+)
 SHOWN_VOLUMES = ("volume_ml", "volume_ref_ml", "volume_error_ml", "volume_error_rel")
 SHOWN_OF_REGIONS = ("dice", "precision", "recall", "hd95", "nsd")
 UNITS = {"hd95": "mm", "hd": "mm", "assd": "mm"}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..zoo.errors import ContractError, GridError
 from ..zoo.tasks import segment
+from ..zoo.voxels import occupied_box
 from . import overlap
 from .confusion import confusion
 from .empty import undefined_value
@@ -33,6 +34,8 @@ Regions = Mapping[str, tuple[int, ...]]
 Values = tuple[tuple[int, ...], tuple[int, ...]]
 """What a region is made of: values in the mask, values in the reference."""
 Cells = NDArray[np.int64]
+LESION_DILATION = 3
+"""Steps by which BraTS grows glioma lesions before they are matched."""
 
 
 @dataclass(frozen=True)
@@ -214,10 +217,23 @@ def _lesions(
     if not (pred.any() or ref.any()):
         perfect = undefined_value(policy, both_empty=True, perfect=1.0, penalty=0.0, metric="lesion_dice")
         return dict.fromkeys(LESIONS, perfect)
+    pred, ref = _cropped(pred, ref)
     return {
-        "lesion_dice": lesion_wise(pred, ref, spacing_mm=spacing_mm).dice,
+        "lesion_dice": lesion_wise(pred, ref, spacing_mm=spacing_mm, dilation=LESION_DILATION).dice,
         "lesion_f1": lesion_f1(pred, ref, empty=policy),
     }
+
+
+def _cropped(pred: NDArray[np.bool_], ref: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Both masks within the box of their union, as far around it as lesions are dilated.
+
+    Nothing outside takes part, and a tumour fills a tenth of a head: components cost that much less.
+    """
+    box = occupied_box((pred | ref).view(np.uint8))
+    if box is None:
+        return pred, ref
+    window = tuple(slice(max(low - LESION_DILATION, 0), high + LESION_DILATION + 1) for low, high in box)
+    return pred[window], ref[window]
 
 
 def _overlap_policy(options: ScoreOptions) -> str:

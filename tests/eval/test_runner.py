@@ -306,3 +306,49 @@ def test_masks_of_another_shape_are_refused(toys):
 def test_labels_that_no_reference_knows(toys):
     with pytest.raises(ContractError, match="liver"):
         scoring.reference_values("liver")
+
+
+def test_lesions_are_the_same_in_a_box_as_in_the_whole_image():
+    from voxzoo.eval.lesion import lesion_f1, lesion_wise
+
+    generator = np.random.default_rng(5)
+    for _ in range(20):
+        corner, size = generator.integers(0, 14, 3), generator.integers(3, 12, 3)
+        window = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
+        pred, ref = np.zeros((2, 24, 22, 20), bool)
+        pred[window] = generator.random(pred[window].shape) < 0.15
+        ref[window] = generator.random(ref[window].shape) < 0.15
+        small = scoring._cropped(pred, ref)
+        assert small[0].size < pred.size
+        assert lesion_wise(*small, min_mm3=2).dice == lesion_wise(pred, ref, min_mm3=2).dice
+        assert lesion_f1(*small) == lesion_f1(pred, ref)
+
+
+@pytest.mark.parametrize("preset", ["metrics-reloaded", "medpy", "monai", "deepmind", "brats2023"])
+@pytest.mark.parametrize("empty", ["penalty", "nan", "inf", "peer", 50.0])
+def test_every_preset_has_an_answer_to_empty_masks(toys, preset, empty):
+    dataset = toys.dataset([toys.case(0), toys.case(1), toys.case(2, empty=True)])
+    results = run(toys.model(nothing=["case1"]), dataset, preset=preset, empty=empty)
+    if preset == "medpy" and empty == "peer":  # medpy raises: so do we, and a failure costs the penalty
+        assert [record.case for record in results.failures] == ["case1", "case2"]
+        return
+    assert not results.failures
+    one, both = results.cases[1].metrics, results.cases[2].metrics
+    assert (one["dice"], one["precision"] == 0) == (0, empty != "nan")
+    if empty in ("penalty", 50.0):
+        assert one["hd95"] == {"penalty": 374.0 if preset == "brats2023" else one["hd"], 50.0: 50.0}[empty]
+        assert (both["dice"], both["nsd"], both["hd95"], both["lesion_dice"]) == (1, 1, 0, 1)
+        assert one["nsd"] == 0
+
+
+def test_distances_are_the_metric_core_s_own(toys):
+    from voxzoo.eval.surface import surface_metrics
+
+    results = run(toys.model(shift=2), toys.dataset([toys.case(3)]), tolerance_mm=0.5)
+    case = toys.case(3)
+    ref = np.asarray(case.read_reference()) > 0
+    pred = np.roll(ref, 2, axis=0)
+    expected = surface_metrics(pred, ref, case.grid().spacing_mm, (0.5,))
+    found = results.cases[0].metrics
+    assert found["nsd"] == expected.pop("nsd_0.5mm")
+    assert {name: found[name] for name in expected} == expected

@@ -161,6 +161,7 @@ def within_ball(q, s, nz, ny, W, rows_z, rows_y, z2, y2, x2, last, radius2, out)
                     pairs[U(base + w)] = ZERO
         for w in range(size):
             acc[U(w)] = ZERO
+        wide[margin + first - 1] = ZERO  # all that may be read of it before it is written
         for g in range(longest + 1):
             for t in range(first_term[g], first_term[g + 1]):
                 base = terms[t, 0] * size

@@ -3,6 +3,8 @@
 import gzip
 import json
 import random
+import subprocess
+import sys
 
 import nibabel
 import numpy as np
@@ -346,3 +348,21 @@ def test_several_datasets_below_one_folder(data_root):
     dataset = open_dataset(data_root)
     assert len(dataset) == 14
     assert sum(case.grade == "high" for case in dataset) == 6
+
+
+def test_an_existing_folder_wins_over_a_word(tmp_path, monkeypatch):
+    patient(tmp_path / "phantom", "a")
+    monkeypatch.chdir(tmp_path)
+    assert [case.id for case in open_dataset("phantom")] == ["a"]
+
+
+def test_opening_loads_nothing_heavy(tmp_path):
+    patient(tmp_path, "a")
+    code = (
+        "import sys; from voxzoo.zoo.datasets import open_dataset; open_dataset(sys.argv[1]); "
+        "print([m for m in ('numba', 'nibabel', 'scipy', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

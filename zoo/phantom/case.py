@@ -109,7 +109,7 @@ def phantom_grid(shape: Items[int], spacing_mm: float | Items[float] | None = No
     if given.shape not in ((), (3,)) or not np.isfinite(given).all() or (given <= 0).any():
         raise InputError(f"a phantom's spacing is one or three positive numbers in mm, got {spacing_mm}")
     steps = np.broadcast_to(given, (3,)) * np.array([-1.0, -1.0, 1.0])
-    return Lattice(CENTRE_MM - steps * (np.array(counts) - 1) / 2, steps, counts)  # type: ignore[arg-type]
+    return Lattice(CENTRE_MM - steps * (np.array(counts) - 1) / 2, steps, counts)
 
 
 def grid_affine(grid: Lattice) -> np.ndarray:

@@ -144,7 +144,8 @@ def phantom_dataset(
     if grade not in (None, "high", "low"):
         raise UsageError(f"grade={grade}: high or low was expected, or nothing for both")
     lattice = phantom_grid(shape, spacing_mm)
-    steps = tuple(float(step) for step in np.abs(lattice.steps_mm))
+    x, y, z = (float(step) for step in np.abs(lattice.steps_mm))
+    steps = (x, y, z)
     cases = tuple(
         _case(PhantomRecipe(seed, i, lattice.shape, steps, grade or drawn_grade(seed, i))) for i in range(n)
     )

@@ -137,7 +137,7 @@ def _draw_means(rng: np.random.Generator, grade: str) -> np.ndarray:
     wet = rng.uniform()
     faint = rng.uniform(0.3, 0.6) if rng.uniform() < 0.25 else 1.0
     for name in MODALITIES:
-        signal = {tissue: rng.uniform(*sorted(ends)) for tissue, ends in _RANGES[name].items()}
+        signal = {tissue: float(rng.uniform(min(ends), max(ends))) for tissue, ends in _RANGES[name].items()}
         signal["white"] = 1.0
         dry, soaked = _RANGES[name]["edema"]
         level = dry + (soaked - dry) * float(np.clip(wet + rng.normal(0, 0.2), 0, 1))

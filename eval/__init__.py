@@ -1,10 +1,109 @@
 """Scores: metrics as pure functions, runs over datasets, and the results file they leave.
 
-Names are imported when they are first used, so ``import voxzoo.eval`` costs nothing.
+Names are loaded when they are first used.
 
 Example:
-    >>> import numpy as np
     >>> from voxzoo.eval import dice
-    >>> dice(np.array([[1, 1, 0]]), np.array([[0, 1, 1]]))
+    >>> dice([1, 1, 0], [0, 1, 1])
     0.5
 """
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .aggregate import Aggregate as Aggregate
+    from .confusion import Confusion as Confusion
+    from .confusion import confusion as confusion
+    from .empty import diagonal_mm as diagonal_mm
+    from .lesion import lesion_counts as lesion_counts
+    from .lesion import lesion_f1 as lesion_f1
+    from .lesion import lesion_wise as lesion_wise
+    from .options import Options as Options
+    from .overlap import Counts as Counts
+    from .overlap import count as count
+    from .overlap import count_slices as count_slices
+    from .overlap import dice as dice
+    from .overlap import dice_slices as dice_slices
+    from .overlap import iou as iou
+    from .overlap import precision as precision
+    from .overlap import recall as recall
+    from .overlap import score as score
+    from .overlap import specificity as specificity
+    from .overlap import volume_error_ml as volume_error_ml
+    from .overlap import volume_error_rel as volume_error_rel
+    from .overlap import volume_ml as volume_ml
+    from .records import CaseRecord as CaseRecord
+    from .results import Results as Results
+    from .results import Scores as Scores
+    from .runner import evaluate as evaluate
+    from .stats import bootstrap_ci as bootstrap_ci
+    from .surface import SurfaceDistances as SurfaceDistances
+    from .surface import assd as assd
+    from .surface import hd as hd
+    from .surface import hd95 as hd95
+    from .surface import hd_percentile as hd_percentile
+    from .surface import nsd as nsd
+    from .surface import surface_metrics as surface_metrics
+
+_HOMES = {
+    "Aggregate": "aggregate",
+    "CaseRecord": "records",
+    "Confusion": "confusion",
+    "Counts": "overlap",
+    "Options": "options",
+    "Results": "results",
+    "Scores": "results",
+    "SurfaceDistances": "surface",
+    "assd": "surface",
+    "bootstrap_ci": "stats",
+    "confusion": "confusion",
+    "count": "overlap",
+    "count_slices": "overlap",
+    "diagonal_mm": "empty",
+    "dice": "overlap",
+    "dice_slices": "overlap",
+    "evaluate": "runner",
+    "hd": "surface",
+    "hd95": "surface",
+    "hd_percentile": "surface",
+    "iou": "overlap",
+    "lesion_counts": "lesion",
+    "lesion_f1": "lesion",
+    "lesion_wise": "lesion",
+    "nsd": "surface",
+    "precision": "overlap",
+    "recall": "overlap",
+    "score": "overlap",
+    "specificity": "overlap",
+    "surface_metrics": "surface",
+    "volume_error_ml": "overlap",
+    "volume_error_rel": "overlap",
+    "volume_ml": "overlap",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps ``confusion`` the function: importing its module, which has the same name, would replace it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOMES and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

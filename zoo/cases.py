@@ -11,13 +11,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 
-from .errors import CaseError, GridError, InputError, LabelError, MissingModalityError
-from .nifti import Grid, Volume, read_grid, read_nifti
+from .errors import CaseError, GridError, InputError, MissingModalityError
+from .grid import Grid, Volume
+from .labels import CANONICAL_LABELS, canonical
+from .nifti import read_grid, read_nifti
 
 __all__ = [
     "CANONICAL_LABELS",
@@ -33,12 +34,6 @@ __all__ = [
 ]
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
-
-CANONICAL_LABELS: Mapping[int, int] = MappingProxyType({0: 0, 1: 1, 2: 2, 3: 3, 4: 3})
-"""File label -> canonical label for BraTS of every year: enhancing tumour is 4, since 2023 it is 3."""
-
-FRACTION_TOLERANCE = 1e-3
-"""How far a float label may be from an integer: scaled label files are off by rounding, soft ones by far."""
 
 
 class Source(Protocol):
@@ -273,47 +268,6 @@ def _read(source: Source, whole: dict[Path, Volume]) -> Volume:
     if source.path not in whole:
         whole[source.path] = read_nifti(source.path)
     return source.of(whole[source.path])
-
-
-def canonical(array: np.ndarray, labels: Mapping[int, int], name: str) -> np.ndarray:
-    """Translate file labels to canonical ones.
-
-    Args:
-        array: (X, Y, Z) integers, or floats that hold integers (to ``FRACTION_TOLERANCE``).
-        labels: label in the file -> canonical label 0..3.
-        name: what to call the volume in a message.
-
-    Returns:
-        (X, Y, Z) uint8, of the array's memory order.
-
-    Raises:
-        LabelError: NaN, fractions or unknown labels; 3 and 4 together where both would become 3.
-    """
-    from .voxels import translate
-
-    table = np.zeros(256, np.uint8)
-    for source, target in labels.items():
-        table[source] = target
-    found = translate(array, table, FRACTION_TOLERANCE)
-    if found.fractions:
-        raise LabelError(
-            f"{name}: {found.fractions} voxels hold no whole label (the first bad value: {found.first:g}); "
-            "is this a label file?"
-        )
-    if found.outside:
-        raise LabelError(f"{name}: {found.outside} voxels are outside 0..255 (the first: {found.first:g})")
-    _check_labels(found.counts, labels, name)
-    return found.labels
-
-
-def _check_labels(counts: np.ndarray, labels: Mapping[int, int], name: str) -> None:
-    present = [int(value) for value in np.flatnonzero(counts)]
-    unknown = [value for value in present if value not in labels and value != 0]
-    if unknown:
-        many = int(counts[unknown].sum())
-        raise LabelError(f"{name}: {many} voxels have labels {unknown}; known are {sorted(labels)}")
-    if {3, 4} <= set(present) and labels.get(3) == labels.get(4):
-        raise LabelError(f"{name}: labels 3 and 4 in one file: which of them is the enhancing tumour?")
 
 
 def _check_finite(source: Source, array: np.ndarray) -> None:

@@ -29,9 +29,10 @@ import numpy as np
 
 from .cases import Case
 from .errors import CaseError, InputError
-from .nifti import Grid
+from .grid import Grid
+from .intensity import intensity_map
 from .resample import AxisTable, IntensityMap, gather, scatter, scatter_above
-from .voxels import flat_view, occupied_box, value_counts
+from .voxels import flat_view, occupied_box
 
 if TYPE_CHECKING:
     from .contract import InputSpec
@@ -133,7 +134,7 @@ def prepare(case: Case, spec: InputSpec) -> Prepared:
     plan = make_plan(grid, spec, _union(boxes))
     tensor = np.empty((len(images), *plan.shape), dtype=np.float32)
     for channel in range(len(images)):
-        _fill(images[channel], _intensity(images[channel], spec), plan, tensor[channel])
+        _fill(images[channel], intensity_map(images[channel], spec), plan, tensor[channel])
         images[channel] = None  # type: ignore[call-overload]
     return Prepared(tensor, plan)
 
@@ -284,42 +285,3 @@ def _union(boxes: Sequence[Sequence[tuple[int, int]]]) -> list[tuple[int, int]]:
 def _fill(image: np.ndarray, intensity: IntensityMap, plan: Plan, out: np.ndarray) -> None:
     flat, strides = flat_view(image)
     gather(flat, strides[list(plan.axes)], plan.forward, intensity, out)
-
-
-def _intensity(image: np.ndarray, spec: InputSpec) -> IntensityMap:
-    """The map that clips and normalises one image, from its brain voxels."""
-    if spec.normalise == "none" and spec.clip_percentiles is None:
-        return IntensityMap()
-    values, counts = _brain_values(image)
-    low, high = -np.inf, np.inf
-    if spec.clip_percentiles is not None:
-        low, high = (_percentile(values, counts, q) for q in spec.clip_percentiles)
-    if spec.normalise == "none":
-        return IntensityMap(low, high)
-    clipped = np.clip(values, low, high)
-    total = counts.sum()
-    mean = float((clipped * counts).sum() / total)
-    deviation = float(np.sqrt(((clipped - mean) ** 2 * counts).sum() / total))
-    return IntensityMap(low, high, mean, 1.0 / deviation if deviation > 0 else 1.0)
-
-
-def _brain_values(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted distinct brain values (float64) and how often each occurs."""
-    if image.dtype.kind == "f":
-        brain = image[image != 0]
-        values, counts = np.unique(brain, return_counts=True)
-        return values.astype(np.float64), counts
-    histogram, lowest = value_counts(image)
-    present = np.flatnonzero(histogram)
-    return (present + lowest).astype(np.float64), histogram[present]
-
-
-def _percentile(values: np.ndarray, counts: np.ndarray, q: float) -> float:
-    """numpy's ``percentile(..., method="linear")`` of a sample given as sorted values and their counts."""
-    ends = np.cumsum(counts)
-    position = (ends[-1] - 1) * (q / 100)
-    below = np.floor(position)
-    at = np.searchsorted(ends, [below, min(below + 1, ends[-1] - 1)], side="right")
-    a, b = values[at]
-    t = position - below
-    return float(b - (b - a) * (1 - t) if t >= 0.5 else a + (b - a) * t)

@@ -13,6 +13,7 @@ from voxzoo.zoo.cases import ArraySource, Case, case_from_arrays
 from voxzoo.zoo.contract import InputSpec
 from voxzoo.zoo.datasets import open_dataset
 from voxzoo.zoo.errors import CaseError, GridError, InputError, MissingModalityError
+from voxzoo.zoo.intensity import brain_values, percentile
 from voxzoo.zoo.preprocess import make_plan, prepare, prepare_mask, restore, restore_mask
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -111,13 +112,9 @@ def test_negative_intensities_are_brain():
     q=st.floats(0, 100, allow_nan=False),
 )
 def test_percentiles_are_numpys_linear_ones(values, q):
-    from voxzoo.zoo.preprocess import _brain_values, _percentile
-
     array = np.zeros((4, 5, 6), np.int16)
     array.ravel()[: len(values)] = values
-    assert _percentile(*_brain_values(array), q) == pytest.approx(
-        np.percentile(values, q), rel=1e-12, abs=1e-9
-    )
+    assert percentile(*brain_values(array), q) == pytest.approx(np.percentile(values, q), rel=1e-12, abs=1e-9)
 
 
 def test_a_constant_brain_is_zero_not_nan():

@@ -21,7 +21,7 @@ from .empty import PeerEmpty, diagonal_mm, parse_empty, undefined_value
 from .packed import Direction, Surfaces, extract
 from .percentiles import area_percentile, float32_percentile, linear_percentile
 from .presets import DEFAULT_PRESET, get_preset
-from .select import Selector
+from .selection import Selector
 from .validate import Spacing, as_mask_pair, as_spacing
 
 

@@ -366,11 +366,19 @@ def _skip_zeros(row, x, width):
 
 
 @kernel
+def _longer(rows):
+    """The same rows with as much room again."""
+    out = np.empty((2 * rows.shape[0], rows.shape[1]), rows.dtype)
+    out[: rows.shape[0]] = rows
+    return out
+
+
+@kernel
 def _find_runs(mask, runs):
-    """Runs of non-zero pixels as rows (row, first, stop, parent) of ``runs``, 8-connected by union-find.
+    """Runs of non-zero pixels as rows (row, first, stop, parent), 8-connected by union-find; and how many.
 
     He, Chao & Suzuki 2008, *A run-based two-scan labeling algorithm*. A root is the first run of its
-    component, in raster order.
+    component, in raster order. ``runs`` is the memory to use, replaced where it is too small.
     """
     height, width = mask.shape
     n, previous = 0, 0
@@ -382,6 +390,8 @@ def _find_runs(mask, runs):
             first = x
             while x < width and row[x] != 0:
                 x += 1
+            if n == runs.shape[0]:
+                runs = _longer(runs)
             runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3] = y, first, x, n
             while above < begin and runs[above, 2] < first:
                 above += 1
@@ -393,7 +403,7 @@ def _find_runs(mask, runs):
             n += 1
             x = _skip_zeros(row, x, width)
         previous = begin
-    return n
+    return runs, n
 
 
 @kernel
@@ -438,9 +448,8 @@ def _crack_corners(part):
     ``pinch`` is 1 where two pixels touch by their corner only and the boundary passes between them. Doubled
     coordinates keep corners integers.
     """
-    height, width = part.shape
-    out = np.empty((2 * height * width, 3), np.int64)
-    x, y, heading, n = 0, 1, 0, 0
+    out = np.empty((512, 3), np.int64)
+    x, y, heading = 0, 1, 0
     while part[1, x] == 0:
         x += 1
     x0 = x
@@ -463,6 +472,8 @@ def _crack_corners(part):
             continue
         if y == 1 and x == x0 and heading == 3 and ahead_left == 0:
             return out[:n]
+        if n == out.shape[0]:
+            out = _longer(out)
         out[n, 0], out[n, 1] = 2 * y - 1, 2 * x - 1
         out[n, 2] = 1 if ahead_left != 0 and ahead_right == 0 else 0
         n += 1
@@ -555,7 +566,10 @@ def _prefix(part):
 
 @kernel
 def _edge(table, y0, x0, y1, x1):
-    """An edge's share of (area, overlap) in the packing of ``_prefix``: + downwards, - upwards."""
+    """An edge's share of (area, overlap) in the packing of ``_prefix``: + downwards, - upwards.
+
+    Both ends lie within the crop, its last column and row of pixel centres included.
+    """
     if y0 <= y1:
         first, stop, sign = int(np.ceil(y0)), int(np.ceil(y1)), 1
     else:
@@ -564,10 +578,9 @@ def _edge(table, y0, x0, y1, x1):
         return 0
     slope = (x1 - x0) / (y1 - y0)
     origin = x0 - y0 * slope
-    widest = table.shape[1] - 1.0
     total = 0
     for r in range(first, stop):
-        total += table[r, int(min(max(np.ceil(origin + r * slope), 0.0), widest))]
+        total += table[r, int(np.ceil(origin + r * slope))]
     return sign * total
 
 
@@ -811,7 +824,7 @@ def _polygon(part, area, most):
         points = _remove_simply(contour, most)
         if points.shape[0] > most or not is_simple(points):
             points = _box_around(part, most)
-    _descend(points, table, area, 1.5, 0.2, 0.6)
+    _descend(points, table, area, 1.0, 0.3, 0.5)
     return points
 
 
@@ -831,9 +844,9 @@ def _from_north(points, top, left, out):
 @kernel
 def mask_polygons(masks, most, out, counts):
     """Polygon of the largest component of each mask into out[i, :counts[i]]; count 0 for an empty mask."""
-    runs = np.empty((masks.shape[1] * (masks.shape[2] // 2 + 1), 4), np.int32)
+    runs = np.empty((512, 4), np.int32)
     for i in range(masks.shape[0]):
-        n = _find_runs(masks[i], runs)
+        runs, n = _find_runs(masks[i], runs)
         counts[i] = 0
         if n > 0:
             root, area = _largest(runs, n)
@@ -846,8 +859,7 @@ def mask_polygons(masks, most, out, counts):
 @kernel
 def mask_outline(mask):
     """The whole crack polygon of the largest component, or no points for an empty mask."""
-    runs = np.empty((mask.shape[0] * (mask.shape[1] // 2 + 1), 4), np.int32)
-    n = _find_runs(mask, runs)
+    runs, n = _find_runs(mask, np.empty((512, 4), np.int32))
     if n == 0:
         return np.empty((0, 2))
     root, area = _largest(runs, n)

@@ -104,22 +104,19 @@ def pairs(a, b, rows, columns, out):
         if differ == ZERO:
             out[0, rows[a[i]] + columns[b[i]]] += _STRIDE
         else:
-            for k in range(i, i + _STRIDE, 8):
-                _word_pairs(a, b, k, rows, columns, out)
+            for k in range(i, i + _STRIDE, 8):  # written out: as a function it is not inlined, 2.5x slower
+                p, q = load64(a, k), load64(b, k)
+                if p == (p & U(255)) * _ONES and q == (q & U(255)) * _ONES:
+                    out[0, rows[a[k]] + columns[b[k]]] += 8
+                    continue
+                out[0, rows[a[k]] + columns[b[k]]] += 1
+                out[1, rows[a[k + 1]] + columns[b[k + 1]]] += 1
+                out[2, rows[a[k + 2]] + columns[b[k + 2]]] += 1
+                out[3, rows[a[k + 3]] + columns[b[k + 3]]] += 1
+                out[0, rows[a[k + 4]] + columns[b[k + 4]]] += 1
+                out[1, rows[a[k + 5]] + columns[b[k + 5]]] += 1
+                out[2, rows[a[k + 6]] + columns[b[k + 6]]] += 1
+                out[3, rows[a[k + 7]] + columns[b[k + 7]]] += 1
         i += _STRIDE
     for k in range(i, stop):
         out[0, rows[a[k]] + columns[b[k]]] += 1
-
-
-@kernel
-def _word_pairs(a, b, i, rows, columns, out):
-    """Count eight voxels: at once where they hold one pair, else in four histograms by turns."""
-    p, q = load64(a, i), load64(b, i)
-    if p == (p & U(255)) * _ONES and q == (q & U(255)) * _ONES:
-        out[0, rows[a[i]] + columns[b[i]]] += 8
-        return
-    for k in range(i, i + 8, 4):
-        out[0, rows[a[k]] + columns[b[k]]] += 1
-        out[1, rows[a[k + 1]] + columns[b[k + 1]]] += 1
-        out[2, rows[a[k + 2]] + columns[b[k + 2]]] += 1
-        out[3, rows[a[k + 3]] + columns[b[k + 3]]] += 1

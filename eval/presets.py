@@ -83,7 +83,7 @@ PRESETS = {
             "erosion",
             "linear",
             pooled=True,
-            pooled_mean=False,
+            pooled_mean=True,
             penalty_mm=None,
             empty_distance=PeerEmpty(None, None),
             empty_mean=PeerEmpty(None, None),

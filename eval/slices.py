@@ -55,7 +55,7 @@ def hd95_slices(
     if rule.surface != "erosion":
         masks = zip(np.asarray(pred), np.asarray(ref), strict=True)
         one = (SurfaceDistances(p, r, spacing, preset, empty).hd_percentile(percentile) for p, r in masks)
-        return np.fromiter(one, np.float64, len(pair.pred))
+        return np.fromiter(one, np.float64, pair.shape[0])
     return _fast(_slices_first(pair), spacing, rule, empty, percentile)
 
 

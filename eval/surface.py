@@ -299,8 +299,8 @@ def assd(
 ) -> float:
     """Average symmetric surface distance.
 
-    Over the points of both surfaces together (metrics-reloaded, monai), or the mean of the two directed
-    means (medpy; deepmind and brats2023, weighted by area).
+    Over the points of both surfaces together, or with corner presets (deepmind, brats2023) the mean of the
+    two directed means, weighted by area.
 
     Args:
         pred, ref, spacing_mm, preset, empty: as for :func:`hd95`.

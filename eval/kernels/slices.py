@@ -39,7 +39,7 @@ def _pack_slice(a, start, ny, nx, W, m):
 
 @kernel
 def _contour(m, first, last, W, s, rows):
-    """4-connected inner border of rows ``first..last``; ``rows`` says which have a point. Returns the count."""
+    """4-connected inner border of rows ``first..last``, its count; ``rows`` marks rows with points."""
     n = 0
     for y in range(first, last + 1):
         some = ZERO
@@ -57,7 +57,7 @@ def _contour(m, first, last, W, s, rows):
 
 @kernel
 def _distances(q, q0, q1, s, s0, s1, rows, W, y2, x2, d2, n):
-    """Append to ``d2``, from ``n`` on, the squared distance of every point of ``q`` to ``s``; the new length."""
+    """Write to ``d2``, from ``n`` on, the squared distance of every point of ``q`` to ``s``; the new end."""
     for y in range(q0, q1 + 1):
         for w in range(W):
             v = q[1 + y * W + w]

@@ -1,0 +1,42 @@
+"""Ratios beside peers: collected while benchmarks run, printed in one table when they end.
+
+A time on one machine says little; how many times faster than a peer in the same run says more. With
+``VOXZOO_BENCH_JSON=FILE`` the rows are also written as JSON.
+"""
+
+import json
+from pathlib import Path
+
+ROWS = []
+
+
+def ratio_report(name, ours_s, peers):
+    """Note one result.
+
+    Args:
+        name: what was measured, on what.
+        ours_s: seconds of ours (the minimum over rounds).
+        peers: name -> seconds of each peer, measured in the same run.
+    """
+    ratios = {peer: seconds / ours_s for peer, seconds in peers.items()}
+    ROWS.append({"name": name, "ours_s": ours_s, "peers_s": dict(peers), "ratios": ratios})
+
+
+def lines():
+    """The table, one line a row."""
+    width = max((len(row["name"]) for row in ROWS), default=0)
+    for row in ROWS:
+        beside = "  ".join(f"{ratio:.3g}x {peer}" for peer, ratio in row["ratios"].items())
+        yield f"{row['name']:<{width}}  {_duration(row['ours_s']):>9}  {beside}"
+
+
+def dump(path):
+    """Write all rows as JSON."""
+    Path(path).write_text(json.dumps(ROWS, indent=1) + "\n", encoding="utf-8")
+
+
+def _duration(seconds):
+    for unit, factor in (("s", 1), ("ms", 1e3), ("us", 1e6)):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"

@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = command.main(arguments, prog_name="zoo-eval", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"zoo-eval: error: {error.format_message()} (zoo-eval --help lists all)", err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("zoo-eval: interrupted", err=True)

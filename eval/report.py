@@ -136,10 +136,11 @@ def table(results: Results) -> Table:
     out = Table(
         title=_title(results), title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False
     )
-    out.add_column("metric", no_wrap=True)
+    out.add_column("metric", no_wrap=True, vertical="bottom")
     for name in columns:
-        out.add_column(f"{escape(name)}\nmean \\[95 % CI]", justify="right")
-        out.add_column("\nn/miss/empty", justify="right", style="dim")
+        title = escape(name).replace(":", ":\n")  # two models have to fit beside each other
+        out.add_column(f"{title}\nmean \\[95 % CI]", justify="right", vertical="bottom")
+        out.add_column("n/miss/empty", justify="right", style="dim", vertical="bottom")
     for metric, region in _lines(results):
         figure = full_name(metric, region)
         out.add_row(_metric_title(metric, region, results), *_cells(columns, figure))

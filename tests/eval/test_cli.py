@@ -191,6 +191,7 @@ def test_a_missing_model_is_wrong_use_in_a_shell_too():
     done = run_python("-m", "voxzoo.eval.cli")
     assert done.returncode == 2
     assert "--model" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     done = run_python("-m", "voxzoo.eval.cli", "--model", "x", "--colour", "red")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -205,3 +206,26 @@ def test_help_imports_nothing_heavy():
     done = run_python("-c", code)
     assert "--save-masks" in done.stdout
     assert done.stdout.strip().endswith("[]"), done.stdout
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_terms_of_research_only_weights_are_said_once(zoo_eval, data, quiet, monkeypatch, recwarn):
+    from dataclasses import replace
+
+    from voxzoo.zoo import registry
+    from voxzoo.zoo.contract import LicenceSpec
+
+    load = registry.load
+
+    def research_only(*arguments, **options):
+        model = load(*arguments, **options)
+        licence = LicenceSpec("CC BY-NC 4.0", "a challenge's terms", "research-only")
+        model.contract = replace(model.contract, name="theirs", licence=licence)
+        registry.tell_terms(model.contract)
+        return model
+
+    monkeypatch.setattr(registry, "load", research_only)
+    options = ["--quiet"] if quiet else []
+    result = zoo_eval("--model", BASELINE, "--data", data, "--out", "run", "--no-baseline", *options)
+    assert result.stderr.count("RESEARCH USE ONLY") == 1
+    assert not [w for w in recwarn if "CC BY-NC" in str(w.message)]

@@ -352,3 +352,36 @@ def test_distances_are_the_metric_core_s_own(toys):
     found = results.cases[0].metrics
     assert found["nsd"] == expected.pop("nsd_0.5mm")
     assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.data
+def test_real_patients_against_numpy_and_scipy(data_root, tmp_path):
+    """The baseline on two patients, every step again by other means."""
+    import nibabel
+    from scipy import ndimage
+    from scipy.spatial import cKDTree
+
+    ids = ("BraTS2021_00000", "BraTS-GLI-00012-000")
+    results = evaluate("baseline:flair-threshold", data_root / "glioma3d", tmp_path, cases=ids, limit=2)
+    for record in results.cases:
+        folder = data_root / "glioma3d" / record.case
+        flair = nibabel.load([*folder.glob("*_flair.nii.gz"), *folder.glob("*-t2f.nii.gz")][0])
+        truth = nibabel.load(next(folder.glob("*seg.nii.gz"))).get_fdata() > 0
+        image, zooms = flair.get_fdata(), flair.header.get_zooms()
+        brain = image[image != 0]
+        found = (image - brain.mean()) / brain.std() > 1.5
+        found &= image != 0
+        metrics = record.metrics
+        assert metrics["dice"] == pytest.approx(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+        assert metrics["volume_error_ml"] == pytest.approx(
+            (found.sum() - truth.sum()) * np.prod(zooms) / 1000
+        )
+        surfaces = [np.argwhere(m & ~ndimage.binary_erosion(m)) * zooms for m in (found, truth)]
+        one, other = (cKDTree(b).query(a)[0] for a, b in (surfaces, surfaces[::-1]))
+        assert metrics["hd95"] == pytest.approx(max(np.percentile(one, 95), np.percentile(other, 95)))
+        assert metrics["hd"] == pytest.approx(max(one.max(), other.max()))
+        assert metrics["nsd"] == pytest.approx(
+            ((one <= 1).sum() + (other <= 1).sum()) / (len(one) + len(other))
+        )
+        assert record.slices == 155
+    assert results.aggregate["dice"].n == 2

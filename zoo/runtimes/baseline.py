@@ -79,13 +79,15 @@ class FlairThreshold(Steps):
     """Whole tumour where the z-score of FLAIR over the brain (its non-zero voxels) is above ``Z_SCORE``."""
 
     def __init__(self) -> None:
-        from ... import __version__
+        from importlib.metadata import version
+
+        installed = version("voxzoo")
 
         self.contract = contract()
         self.name = self.contract.name
-        self.reference = f"built into voxzoo {__version__}"
+        self.reference = f"built into voxzoo {installed}"
         self.content_hash = self.contract.content_sha256
-        self.runtime = RuntimeInfo("voxzoo", __version__, "cpu", "fp32", 1)
+        self.runtime = RuntimeInfo("voxzoo", installed, "cpu", "fp32", 1)
 
     def __repr__(self) -> str:
         return f"<voxzoo model {self.name}: z-score of FLAIR > {Z_SCORE}>"

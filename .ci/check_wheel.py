@@ -13,7 +13,9 @@ LIMIT_MB = 80
 
 def expected() -> set[str]:
     """Tracked files that belong to the package."""
-    tracked = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True).stdout.split("\n")
+    tracked = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True).stdout.split(
+        "\n"
+    )
     inside = [f for f in tracked if f.split("/")[0] in FLOORS]
     wanted = {f for f in inside if f.endswith((".py", *DATA))}
     return {f"voxzoo/{f}" for f in wanted | NAMED | {"__init__.py"}}

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("recipe")
-@click.option("--data", required=True, multiple=True, help="Folder of patients (may be given more than once).")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Training folder; resumes if it has one.")
+@click.option(
+    "--data", required=True, multiple=True, help="Folder of patients (may be given more than once)."
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Training folder; resumes if it has one."
+)
 @click.option("--fold", type=click.IntRange(0), help="Hold out this fold of a patient-wise split.")
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Folds of that split.")
 @click.option("--steps", type=click.IntRange(1), help="Fewer or more optimiser steps than the recipe says.")

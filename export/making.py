@@ -14,6 +14,7 @@ from ..zoo.datasets import open_dataset
 from ..zoo.errors import ModelError, UsageError
 from ..zoo.phantom import phantom_dataset
 from ..zoo.splits import make_splits
+from ..zoo.tasks.segment import LABELS, REGION_NAMES
 from .networks.cnn3d_seg import WithSigmoid
 from .onnx import export_onnx, parity
 from .recipe import Recipe
@@ -115,10 +116,10 @@ def contract_of(recipe: Recipe, data: TrainingSet) -> Contract:
 
 
 def labels_of(regions: Sequence[str]) -> dict[int, str]:
-    """Mask values for a set of regions: the parts of a glioma where they can be told apart, else the whole."""
+    """Mask values for a set of regions: a glioma's parts where they can be told apart, else the whole."""
     if tuple(regions) == ("wt",):
-        return {1: "whole_tumour"}
-    return {1: "necrosis", 2: "edema", 3: "enhancing"}
+        return {1: REGION_NAMES["wt"]}
+    return dict(LABELS)
 
 
 def _wanted(case: Case, recipe: Recipe) -> bool:

@@ -87,7 +87,9 @@ class Sampler:
         """One augmented crop; the matrix of its affine augmentation is left to the trainer to apply."""
         rng = np.random.default_rng([self.recipe.seed, step, place])
         spec = self.recipe.augment
-        from_phantom = bool(self.phantoms) and (not self.real or rng.random() < self.recipe.data.phantom_share)
+        from_phantom = bool(self.phantoms) and (
+            not self.real or rng.random() < self.recipe.data.phantom_share
+        )
         pool = self.phantoms if from_phantom else self.real
         image, label = self._crop(pool[rng.integers(len(pool))], rng)
         if not from_phantom and rng.random() < spec.transplant:

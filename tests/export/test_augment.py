@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch")
-from voxzoo.export import augment  # noqa: E402
-from voxzoo.export.augment import AugmentSpec  # noqa: E402
+from voxzoo.export import augment
+from voxzoo.export.augment import AugmentSpec
 
 
 def _crop(seed=0, shape=(12, 16, 16)):

@@ -3,8 +3,8 @@
 import pytest
 
 pytest.importorskip("torch")
-from voxzoo.export.recipe import bundled, load_recipe, parse_recipe  # noqa: E402
-from voxzoo.zoo.errors import ContractError, UsageError  # noqa: E402
+from voxzoo.export.recipe import bundled, load_recipe, parse_recipe
+from voxzoo.zoo.errors import ContractError, UsageError
 
 GOOD = """
 name = "x"

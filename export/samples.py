@@ -114,7 +114,9 @@ class Sampler:
             middle = rng.integers(size // 2, np.maximum(shape - size // 2, size // 2 + 1))
         start = np.clip(middle - size // 2, 0, np.maximum(shape - size, 0))
         window = (slice(None), *(slice(a, a + n) for a, n in zip(start, size, strict=True)))
-        return volume.image[window].astype(np.float32), volume.label[window].astype(np.float32) / 255
+        return volume.image[window].astype(np.float32), volume.label[window].astype(np.float32) / np.float32(
+            255
+        )
 
 
 def _matrix(spec: AugmentSpec, rng: np.random.Generator) -> Array:

@@ -59,6 +59,7 @@ class Counts:
 
 
 _BYTES = (np.dtype(bool), np.dtype(np.uint8))
+_NOT_01 = 0xFEFEFEFEFEFEFEFE
 
 _FRACTIONS: dict[str, Callable[[Counts], tuple[int, int]]] = {
     "dice": lambda c: (2 * c.tp, c.pred + c.ref),
@@ -111,10 +112,9 @@ def _sizes(
         a, b = (np.ascontiguousarray(x.transpose(inverse)) for x in (a, b))
         rows = len(a)
     out = np.empty((rows, 3), np.int64)
-    highest = overlap_rows(a.reshape(-1), b.reshape(-1), rows, out)
-    for name, bits, array in zip(("pred", "ref"), highest, (a, b), strict=True):
-        if int(bits) & 0xFEFEFEFEFEFEFEFE:
-            raise not_binary(name, array)
+    bits = overlap_rows(a.reshape(-1), b.reshape(-1), rows, out)
+    if (bits[0] | bits[1]) & _NOT_01:
+        raise not_binary("pred", a) if bits[0] & _NOT_01 else not_binary("ref", b)
     return out, a.size // rows
 
 

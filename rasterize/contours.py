@@ -42,13 +42,11 @@ def mask_to_polygon(mask: ArrayLike, max_points: int | None = 12) -> NDArray[np.
         >>> mask_to_polygon([[0, 0, 0], [0, 1, 1]]).tolist()
         [[0.5, 0.5], [0.5, 2.5], [1.5, 2.5], [1.5, 0.5]]
     """
-    array = as_masks(mask, 2)
-    if max_points is None:
-        points = kernels.mask_outline(array)
-        if points.shape[0] == 0:
-            raise _empty("mask")
-        return points
-    return _polygons(array[None], max_points)[0]
+    most = -1 if max_points is None else _as_limit(max_points)
+    points = kernels.mask_polygon(as_masks(mask, 2), most)
+    if len(points) == 0:
+        raise _empty("mask")
+    return points
 
 
 def mask_to_polygons(masks: ArrayLike, max_points: int = 12) -> list[NDArray[np.float64]]:
@@ -69,17 +67,14 @@ def mask_to_polygons(masks: ArrayLike, max_points: int = 12) -> list[NDArray[np.
         >>> [p.tolist() for p in mask_to_polygons(np.eye(3, dtype=bool)[None], max_points=5)]
         [[[-0.5, 0.0], [2.0, 2.5], [2.5, 2.0], [0.0, -0.5]]]
     """
-    return _polygons(as_masks(masks, 3, "masks"), max_points)
-
-
-def _polygons(array: NDArray[np.uint8], max_points: int) -> list[NDArray[np.float64]]:
+    array = as_masks(masks, 3, "masks")
     most = _as_limit(max_points)
     out = np.empty((len(array), max(most, 4), 2))
     counts = np.zeros(len(array), np.int64)
     kernels.mask_polygons(array, most, out, counts)
     if not counts.all():
         empty = np.flatnonzero(counts == 0)
-        raise _empty("mask" if len(array) == 1 else f"mask {', '.join(map(str, empty[:5]))} of {len(array)}")
+        raise _empty(f"mask {', '.join(map(str, empty[:5]))} of {len(array)}")
     return [points[:n].copy() for points, n in zip(out, counts.tolist(), strict=True)]
 
 

@@ -819,12 +819,12 @@ def _polygon(part, area, most):
             return points
     table = _prefix(part)
     contour = _midpoints(corners)
-    points = _merge(_thin(contour.copy(), 3 * most), table, area, most)
+    points = _merge(_thin(contour.copy(), 5 * most // 2), table, area, most)
     if not is_simple(points):
         points = _remove_simply(contour, most)
         if points.shape[0] > most or not is_simple(points):
             points = _box_around(part, most)
-    _descend(points, table, area, 1.0, 0.3, 0.5)
+    _descend(points, table, area, 1.5, 0.3, 0.5)
     return points
 
 
@@ -857,14 +857,14 @@ def mask_polygons(masks, most, out, counts):
 
 
 @kernel
-def mask_outline(mask):
-    """The whole crack polygon of the largest component, or no points for an empty mask."""
+def mask_polygon(mask, most):
+    """Polygon of the largest component, whole for most < 0; no points for an empty mask."""
     runs, n = _find_runs(mask, np.empty((512, 4), np.int32))
     if n == 0:
         return np.empty((0, 2))
     root, area = _largest(runs, n)
     part, top, left = _crop(runs, n, root)
-    points = _polygon(part, area, -1)
+    points = _polygon(part, area, most)
     out = np.empty_like(points)
     _from_north(points, top, left, out)
     return out

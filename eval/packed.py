@@ -23,6 +23,9 @@ Floats = NDArray[np.float64]
 MAX_ROWS = 500
 """Rows of the ball that is searched before a distance counts as far (a radius of 12.6 isotropic voxels)."""
 
+KEPT = 0.3
+"""Bytes per voxel that the far transform may keep of its plane distances."""
+
 WINDOW = 31
 """Voxels that a 64-bit window sees on both sides."""
 
@@ -100,6 +103,11 @@ class Grid:
     def tables(self) -> Tables:
         return tables(self.spacing, self.last, self.flat)
 
+    @cached_property
+    def nothing(self) -> Bits:
+        """The empty bitmap."""
+        return np.zeros(self.nz * self.ny * self.words + 2, np.uint64)
+
     def squares(self, lengths: tuple[int, ...]) -> tuple[Floats, ...]:
         """Per axis the squared displacement of 0, 1, ... ``length`` voxels."""
         return tuple((np.arange(n + 1) * s) ** 2.0 for n, s in zip(lengths, self.spacing, strict=True))
@@ -117,11 +125,6 @@ class Surface:
     def box(self) -> NDArray[np.int64]:
         """Extent z0, z1, y0, y1, x0, x1 of the points, ends included."""
         return np.array(edt.extent(self.bits, self.grid.nz, self.grid.ny, self.grid.words))
-
-    @cached_property
-    def nothing(self) -> Bits:
-        """An empty bitmap of the same layout."""
-        return np.zeros_like(self.bits)
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ def extract(pair: MaskPair, spacing: tuple[float, ...], kind: Literal["erosion",
         local,  # type: ignore[arg-type]
         2 if flat else pair.axes.index(2),
         flat,
-        max(1 << 16, a.size // 2),
+        max(1 << 16, int(KEPT * a.size)),
     )
     outline = surface.mixed_corners if more else surface.eroded_border
     masks = tuple(surface.pack(m, ny, nx, z0, y0, x0, cz, cy, cx, words) for m in (a, b))
@@ -209,7 +212,9 @@ class Direction:
     def sites(self, include: Bits, exclude: Bits | None = None, stride: int = 1) -> NDArray[np.uint32]:
         """Positions of every ``stride``-th point of a part of this surface."""
         size = self.points.count // stride + 1
-        return search.list_sites(include, self.points.nothing if exclude is None else exclude, stride, size)
+        return search.list_sites(
+            include, self.points.grid.nothing if exclude is None else exclude, stride, size
+        )
 
     def near(self, sites: NDArray[np.uint32]) -> Floats:
         """Squared distances of some points; inf beyond the tables' limit."""

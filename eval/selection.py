@@ -51,7 +51,7 @@ class Selector:
         self.count = sum(d.points.count for d in directions)
         self._directions = directions
         self._tables = directions[0].points.grid.tables
-        self._probes = [_Probe(-1, 0, [d.points.nothing for d in directions])]
+        self._probes = [_Probe(-1, 0, [d.points.grid.nothing for d in directions])]
         self._bands: list[tuple[int, Floats]] = []
         self._far: list[Part] | None = None
         self._sample = self._take_sample()
@@ -133,8 +133,9 @@ class Selector:
         """An order statistic among the points that no neighbourhood search reaches."""
         if self._far is None:
             self._far = []
-            for d, near in zip(self._directions, self._bits(low), strict=True):
-                left = d.points.bits & ~near
+            near, low.bits = self._bits(low), None
+            for d, left in zip(self._directions, near, strict=True):
+                np.bitwise_xor(d.points.bits, left, out=left)
                 count = int(np.bitwise_count(left).sum())
                 if count:
                     self._far.append(far_distances(d, left, count))

@@ -44,8 +44,10 @@ def occupied_box(array: np.ndarray) -> tuple[tuple[int, int], ...] | None:
         >>> occupied_box(volume)
         ((1, 2), (2, 2), (3, 5))
     """
-    flat, strides = flat_view(array)
-    order = (2, 1, 0) if array.ndim == 3 and strides[0] == 1 else (0, 1, 2)
+    flat, _ = flat_view(array)
+    # Not from the strides: those of an axis of length 1 mean nothing.
+    is_c = array.flags.c_contiguous and not array.flags.f_contiguous
+    order = (0, 1, 2) if is_c else (2, 1, 0)
     box = np.empty((3, 2), dtype=np.int64)
     _box(flat, array.shape[order[0]], array.shape[order[1]], array.shape[order[2]], box)
     if box[0, 1] < 0:

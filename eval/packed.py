@@ -53,6 +53,10 @@ class Tables:
     rows_within: NDArray[np.int64]
 
 
+def _square(lengths: NDArray) -> Floats:
+    return np.asarray(lengths * lengths, dtype=np.float64)
+
+
 def _sum3(z2: Floats, y2: Floats, x2: Floats, last: int) -> Floats:
     """The canonical sum of the kernels: the caller's last axis is added last."""
     return ((z2 + y2) + x2, (y2 + x2) + z2, (z2 + x2) + y2)[(last + 1) % 3]
@@ -66,17 +70,16 @@ def tables(spacing: tuple[float, float, float], last: int, flat: bool) -> Tables
     radius = min(radius, WINDOW * sy) if flat else min(radius, math.sqrt(MAX_ROWS * sz * sy / math.pi))
     mz, my = 0 if flat else int(radius / sz), int(radius / sy)
     dz, dy = (d.ravel() for d in np.mgrid[-mz : mz + 1, -my : my + 1])
-    z2, y2 = (dz * sz) ** 2.0, (dy * sy) ** 2.0
+    z2, y2 = _square(dz * sz), _square(dy * sy)
     order = np.argsort(z2 + y2, kind="stable")
     order = order[(z2 + y2)[order] <= radius * radius]
-    x2 = (np.arange(66) * sx) ** 2.0
+    x2 = _square(np.arange(66) * sx)
     x2[WINDOW + 2 :] = np.inf
     quadrant = order[(dz[order] >= 0) & (dy[order] >= 0)]
     every = _sum3(z2[quadrant, None], y2[quadrant, None], x2[None, : WINDOW + 1], last)
     classes = np.unique(every[every <= radius * radius])
     within = np.searchsorted((z2 + y2)[order], classes, side="right")
-    rows = (np.ascontiguousarray(a[order]) for a in (dz, dy, z2, y2))
-    return Tables(*rows, x2, float(classes[-1]), classes, within)
+    return Tables(dz[order], dy[order], z2[order], y2[order], x2, float(classes[-1]), classes, within)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Grid:
 
     def squares(self, lengths: tuple[int, ...]) -> tuple[Floats, ...]:
         """Per axis the squared displacement of 0, 1, ... ``length`` voxels."""
-        return tuple((np.arange(n + 1) * s) ** 2.0 for n, s in zip(lengths, self.spacing, strict=True))
+        return tuple(_square(np.arange(n + 1) * s) for n, s in zip(lengths, self.spacing, strict=True))
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ def extract(pair: MaskPair, spacing: tuple[float, ...], kind: Literal["erosion",
     """
     flat = len(pair.shape) == 2
     nz, ny, nx = (1, *pair.pred.shape) if flat else pair.pred.shape
-    a, b = (_checked_bytes(m) for m in (pair.pred, pair.ref))
+    a, b = pair.pred.reshape(-1), pair.ref.reshape(-1)
     *box, any_pred, any_ref = surface.scan(a, b, nz, ny, nx)
     if (any_pred | any_ref) & 0xFEFEFEFEFEFEFEFE:
         raise not_binary("pred", pair.pred) if any_pred & 0xFEFEFEFEFEFEFEFE else not_binary("ref", pair.ref)
@@ -179,12 +182,10 @@ def extract(pair: MaskPair, spacing: tuple[float, ...], kind: Literal["erosion",
     )
     outline = surface.mixed_corners if more else surface.eroded_border
     masks = tuple(surface.pack(m, ny, nx, z0, y0, x0, cz, cy, cx, words) for m in (a, b))
-    found = [Surface(*outline(m, cz, cy, words, flat), grid) for m in masks]
-    return Surfaces(found[0], found[1], masks if more else ())
-
-
-def _checked_bytes(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return mask.reshape(-1)
+    pred, ref = (
+        Surface(bits, count, grid) for bits, count in (outline(m, cz, cy, words, flat) for m in masks)
+    )
+    return Surfaces(pred, ref, masks if more else ())
 
 
 def _mostly_empty(any_pred: bool, any_ref: bool, pair: MaskPair) -> Surfaces:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -105,9 +107,12 @@ def _positions(sizes: NDArray[np.int64], rule: Preset, percentile: float) -> NDA
 def _interpolate(pair: NDArray, t: NDArray, rule: Preset) -> NDArray[np.float64]:
     """Linear interpolation between two order statistics, from the nearer end as numpy and torch do."""
     kind = np.float32 if rule.percentile == "float32" else np.float64
-    low, high, t = pair[..., 0].astype(kind), pair[..., 1].astype(kind), t.astype(kind)
+    low: NDArray[Any] = pair[..., 0].astype(kind)
+    high: NDArray[Any] = pair[..., 1].astype(kind)
     step = high - low
-    return np.where(t < 0.5, low + step * t, high - step * (kind(1) - t)).astype(np.float64)
+    share: NDArray[Any] = t.astype(kind)
+    from_low, from_high = low + step * share, high - step * (1 - share)
+    return np.where(share < 0.5, from_low, from_high).astype(np.float64)
 
 
 def _fill_empty(

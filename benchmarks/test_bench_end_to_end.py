@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from nibabel.orientations import apply_orientation, io_orientation
 from scipy import ndimage
+
 from voxzoo.zoo import registry
 from voxzoo.zoo.datasets import open_dataset
 from voxzoo.zoo.errors import ModelNotFoundError

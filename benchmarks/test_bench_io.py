@@ -14,6 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 from scipy import ndimage
+
 from voxzoo.zoo.contract import InputSpec
 from voxzoo.zoo.datasets import open_dataset
 from voxzoo.zoo.nifti import read_nifti, write_nifti

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numba import njit
 from scipy import ndimage
-from voxzoo.eval.confusion import confusion
+
+from voxzoo.eval.label_counts import confusion
 from voxzoo.eval.overlap import dice, dice_slices
 
 sys.path.insert(0, str(Path(__file__).parent))

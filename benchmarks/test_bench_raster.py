@@ -15,6 +15,7 @@ from numba import njit
 from scipy import ndimage
 from skimage.draw import polygon as skimage_polygon
 from skimage.measure import find_contours
+
 from voxzoo.rasterize import fill_polygon, fill_polygons, largest_component, mask_to_polygon, mask_to_polygons
 
 sys.path.insert(0, str(Path(__file__).parent))

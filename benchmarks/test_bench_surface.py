@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from scipy.spatial import cKDTree
+
 from voxzoo.eval.slices import hd95_slices
 from voxzoo.eval.surface import hd95
 

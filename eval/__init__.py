@@ -8,16 +8,14 @@ Example:
     0.5
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aggregate import Aggregate as Aggregate
-    from .confusion import Confusion as Confusion
-    from .confusion import confusion as confusion
     from .empty import diagonal_mm as diagonal_mm
+    from .label_counts import Confusion as Confusion
+    from .label_counts import confusion as confusion
     from .lesion import lesion_counts as lesion_counts
     from .lesion import lesion_f1 as lesion_f1
     from .lesion import lesion_wise as lesion_wise
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
     from .results import Results as Results
     from .results import Scores as Scores
     from .runner import evaluate as evaluate
+    from .slices import hd95_slices as hd95_slices
     from .stats import bootstrap_ci as bootstrap_ci
     from .surface import SurfaceDistances as SurfaceDistances
     from .surface import assd as assd
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Aggregate": "aggregate",
     "CaseRecord": "records",
-    "Confusion": "confusion",
+    "Confusion": "label_counts",
     "Counts": "overlap",
     "Options": "options",
     "Results": "results",
@@ -59,7 +58,7 @@ _HOMES = {
     "SurfaceDistances": "surface",
     "assd": "surface",
     "bootstrap_ci": "stats",
-    "confusion": "confusion",
+    "confusion": "label_counts",
     "count": "overlap",
     "count_slices": "overlap",
     "diagonal_mm": "empty",
@@ -68,6 +67,7 @@ _HOMES = {
     "evaluate": "runner",
     "hd": "surface",
     "hd95": "surface",
+    "hd95_slices": "slices",
     "hd_percentile": "surface",
     "iou": "overlap",
     "lesion_counts": "lesion",
@@ -95,15 +95,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """Keeps ``confusion`` the function: importing its module, which has the same name, would replace it."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _HOMES and isinstance(value, ModuleType):
-            return
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -201,6 +201,7 @@ def footnotes(results: Results) -> list[str]:
     """What the table cannot hold: policy, undefined values, worst cases, failures, time, files."""
     return [
         *_policy(results),
+        *_seen_in_training(results),
         *_undefined(results),
         *_worst(results.cases),
         *_failures(results),
@@ -215,6 +216,13 @@ def _policy(results: Results) -> list[str]:
         "n counts patients, those without a prediction (miss) included: they score as failures. "
         f"Distances: {options['preset']}; empty masks: {options['empty']}."
     ]
+
+
+def _seen_in_training(results: Results) -> list[str]:
+    seen = results.scores.seen_in_training
+    if not seen:
+        return []
+    return [f"NOT HELD OUT: the model was trained on {len(seen)} of these cases ({', '.join(seen)})."]
 
 
 def _undefined(results: Results) -> list[str]:

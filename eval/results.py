@@ -56,6 +56,13 @@ class Scores:
         """The cases without a prediction."""
         return tuple(record for record in self.cases if record.status == FAILED)
 
+    @property
+    def seen_in_training(self) -> tuple[str, ...]:
+        """The cases that the contract names as training data: their scores are not held out."""
+        training = (self.contract or {}).get("training") or {}
+        named = set(training.get("cases") or ())
+        return tuple(record.case for record in self.cases if record.case in named)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {

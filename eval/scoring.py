@@ -18,8 +18,8 @@ from ..zoo.errors import ContractError, GridError
 from ..zoo.tasks import segment
 from ..zoo.voxels import occupied_box
 from . import overlap
-from .confusion import confusion
 from .empty import undefined_value
+from .label_counts import confusion
 from .lesion import lesion_f1, lesion_wise
 from .names import FOREGROUND, LESIONS, OVERLAPS, full_name
 from .options import ScoreOptions

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 
 import pytest
+
 import voxzoo
 
 MODULES = sorted(m.name for m in pkgutil.walk_packages(voxzoo.__path__, "voxzoo."))

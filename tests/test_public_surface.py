@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 import voxzoo
 import voxzoo.eval
 import voxzoo.rasterize
@@ -32,6 +33,7 @@ SURFACE = {
         "evaluate",
         "hd",
         "hd95",
+        "hd95_slices",
         "hd_percentile",
         "iou",
         "lesion_counts",

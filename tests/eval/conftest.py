@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from voxzoo.zoo.cases import ArraySource, Case
 from voxzoo.zoo.contract import Contract, InputSpec, LicenceSpec, OutputSpec
 from voxzoo.zoo.datasets import Dataset

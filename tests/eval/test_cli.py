@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
 from voxzoo.eval.cli import command
 from voxzoo.eval.results import Results
 from voxzoo.zoo.nifti import write_nifti

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+
 from voxzoo.eval.lesion import lesion_counts, lesion_f1, lesion_wise
 from voxzoo.eval.overlap import Counts, dice
 from voxzoo.rasterize.errors import InputError

@@ -9,6 +9,7 @@ import signal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from voxzoo.eval.jsonnum import decode, encode
 from voxzoo.eval.records import FAILED, SCORED, CaseRecord, Journal, cache_key
 from voxzoo.zoo.errors import InputError, RunError

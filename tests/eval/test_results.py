@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from voxzoo.eval import tables
 from voxzoo.eval.aggregate import summarise
 from voxzoo.eval.names import METRICS, metric_names, split_name
 from voxzoo.eval.options import ScoreOptions
 from voxzoo.eval.records import FAILED, SCORED, CaseRecord
+from voxzoo.eval.report import footnotes
 from voxzoo.eval.results import SCHEMA, Results, Scores
 from voxzoo.zoo.errors import RunError
 
@@ -98,6 +100,9 @@ def test_empty_masks_are_counted_by_region():
     assert summary.aggregate["dice"].empty == 0
 
 
+OPTIONS = {"empty": "penalty", "preset": "metrics-reloaded", "tolerance_mm": 1.0}
+
+
 @pytest.fixture
 def results():
     summary = summarise([scored("a", hd95=math.inf, facts={"grade": "high"}), failed("b")], ("wt",))
@@ -124,6 +129,15 @@ def test_a_file_comes_back_as_it_was(results, tmp_path):
     assert back.aggregate["hd95"].mean == math.inf
     assert back.folder == tmp_path
     assert [record.case for record in back.failures] == ["b"]
+
+
+def test_training_cases_among_the_scored_ones_are_named(results):
+    trained = replace(results.scores, contract={"name": "m", "training": {"cases": ["b", "z"]}})
+    assert trained.seen_in_training == ("b",)
+    notes = "\n".join(footnotes(replace(results, scores=trained, options=OPTIONS)))
+    assert "NOT HELD OUT: the model was trained on 1 of these cases (b)" in notes
+    assert results.scores.seen_in_training == ()
+    assert "NOT HELD OUT" not in "\n".join(footnotes(replace(results, options=OPTIONS)))
 
 
 def test_the_file_is_strict_json_and_flat(results, tmp_path):

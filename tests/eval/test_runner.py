@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from voxzoo.eval import pipeline, scoring, stages
 from voxzoo.eval.options import Options, ScoreOptions
 from voxzoo.eval.results import Results

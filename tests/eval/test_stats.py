@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
+
 from voxzoo.eval import stats
 from voxzoo.zoo.errors import InputError
 

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
+
 from voxzoo.eval import selection
 from voxzoo.eval.slices import hd95_slices
 from voxzoo.eval.surface import SurfaceDistances, assd, hd, hd95, hd_percentile, nsd, surface_metrics

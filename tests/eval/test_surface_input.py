@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from voxzoo.eval.empty import diagonal_mm, parse_empty
 from voxzoo.eval.presets import PRESETS
 from voxzoo.eval.surface import SurfaceDistances, assd, hd, hd95, hd_percentile, nsd

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from surface_distance import lookup_tables
+
 from voxzoo.eval.areas import contour_lengths, surface_areas
 from voxzoo.eval.presets import PRESETS, get_preset
 from voxzoo.eval.surface import SurfaceDistances, assd, hd, hd95, hd_percentile, nsd

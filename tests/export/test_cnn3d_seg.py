@@ -57,6 +57,7 @@ def test_unknown_network_and_unknown_option_are_named():
 def test_export_computes_what_torch_computes(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     import onnx
+
     from voxzoo.export.onnx import MAX_IR, OPSET, export_onnx, parity
     from voxzoo.zoo.contract import Contract, InputSpec, LicenceSpec, OutputSpec
     from voxzoo.zoo.onnxfile import content_sha256, read_contract

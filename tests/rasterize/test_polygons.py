@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as MplPath
 from skimage.draw import polygon as skimage_polygon
+
 from voxzoo.rasterize import (
     RULES,
     clockwise_from_north,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from voxzoo.rasterize import fill_box, fill_boxes, fill_point, fill_points, mask_to_box, round_half_down
 from voxzoo.rasterize.errors import GeometryError, InputError
 

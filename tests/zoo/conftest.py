@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from voxzoo.zoo import onnxfile
 from voxzoo.zoo.contract import Contract, InputSpec, LicenceSpec, OutputSpec
 

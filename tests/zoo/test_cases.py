@@ -6,6 +6,7 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
+
 from voxzoo.zoo.cases import (
     ArraySource,
     Case,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from voxzoo.zoo import cli, onnxfile, registry
 
 

@@ -6,6 +6,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from voxzoo.zoo.contract import Contract, InputSpec, LicenceSpec, OutputSpec
 from voxzoo.zoo.errors import ContractError
 

@@ -9,6 +9,7 @@ import sys
 import nibabel
 import numpy as np
 import pytest
+
 from voxzoo.zoo.datasets import open_dataset
 from voxzoo.zoo.errors import CaseError, LabelError, UsageError
 from voxzoo.zoo.sources.facts import parse_grade

@@ -6,6 +6,7 @@ import http.server
 import threading
 
 import pytest
+
 from voxzoo.zoo import download
 from voxzoo.zoo.errors import IntegrityError, ModelError, ModelNotFoundError
 

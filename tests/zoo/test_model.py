@@ -4,6 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 from scipy import ndimage
+
 from voxzoo.zoo import onnxfile, registry
 from voxzoo.zoo.cases import case_from_arrays, case_from_folder
 from voxzoo.zoo.contract import InputSpec, OutputSpec

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from voxzoo.zoo.errors import CaseError, InputError, RunError, UsageError
 from voxzoo.zoo.nifti import Grid, read_grid, read_nifti, write_nifti
 

@@ -12,6 +12,7 @@ import zipfile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from voxzoo.zoo import onnxfile, wire
 from voxzoo.zoo.contract import Contract
 from voxzoo.zoo.errors import ContractError, IntegrityError, ModelError, ModelNotFoundError

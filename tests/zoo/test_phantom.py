@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from scipy import ndimage
+
 from voxzoo.zoo.datasets import open_dataset
 from voxzoo.zoo.errors import InputError, UsageError
 from voxzoo.zoo.phantom import parse_phantom, phantom_case, phantom_dataset

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from scipy import ndimage
+
 from voxzoo.zoo.cases import ArraySource, Case, case_from_arrays
 from voxzoo.zoo.contract import InputSpec
 from voxzoo.zoo.datasets import open_dataset

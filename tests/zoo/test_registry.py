@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+
 from voxzoo.zoo import download, onnxfile, registry
 from voxzoo.zoo.errors import (
     ContractError,

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from voxzoo.zoo.errors import DeviceError, MissingDependencyError, ModelError, UsageError
 from voxzoo.zoo.runtimes import base, threads
 from voxzoo.zoo.runtimes import onnxruntime as ort_runtime

@@ -6,6 +6,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from voxzoo.zoo.cases import Case
 from voxzoo.zoo.errors import RunError, UsageError
 from voxzoo.zoo.splits import Splits, make_splits

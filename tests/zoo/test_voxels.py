@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+
 from voxzoo.zoo.voxels import flat_view, occupied_box, translate, value_counts
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from voxzoo.eval.confusion import confusion
+
+from voxzoo.eval.label_counts import confusion
 from voxzoo.eval.overlap import count, dice, score
 from voxzoo.rasterize.errors import InputError
 

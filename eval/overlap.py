@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,7 +60,7 @@ class Counts:
         return self.tp + self.fn
 
 
-_BYTES = (np.dtype(bool), np.dtype(np.uint8))
+_BYTES = "?B"  # bool and uint8
 _NOT_01 = 0xFEFEFEFEFEFEFEFE
 
 _FRACTIONS: dict[str, Callable[[Counts], tuple[int, int]]] = {
@@ -87,9 +89,24 @@ def count(pred: ArrayLike, ref: ArrayLike) -> Counts:
         >>> count([1, 1, 0, 0], [1, 0, 1, 0])
         Counts(tp=1, fp=1, fn=1, tn=1)
     """
-    sizes, voxels = _sizes(pred, ref, (), rows=1)
-    both, in_pred, in_ref = sizes[0].tolist()
-    return Counts.from_sizes(both, in_pred, in_ref, voxels)
+    flat = _flat_bytes(pred, ref)
+    if flat is None:
+        sizes, voxels = _sizes(pred, ref, (), rows=1)
+        both, in_pred, in_ref = sizes[0].tolist()
+        return Counts.from_sizes(both, in_pred, in_ref, voxels)
+    a, b = flat
+    both, in_pred, in_ref, or_pred, or_ref = _kernels().overlap(a, b)
+    if (or_pred | or_ref) & _NOT_01:
+        raise not_binary("pred", a) if or_pred & _NOT_01 else not_binary("ref", b)
+    return Counts.from_sizes(both, in_pred, in_ref, a.size)
+
+
+@cache
+def _kernels() -> Any:
+    """The counting kernels, imported with numba when the first mask is counted."""
+    from .kernels import counts
+
+    return counts
 
 
 def _sizes(
@@ -99,20 +116,14 @@ def _sizes(
 
     ``rows=None`` keeps the first axis apart.
     """
-    from .kernels.counts import overlap_rows
-
-    flat = _flat_bytes(pred, ref) if rows == 1 else None
-    if flat:
-        a, b = flat
-    else:
-        pair = as_mask_pair(pred, ref, ndims)
-        a, b = pair.pred, pair.ref
+    pair = as_mask_pair(pred, ref, ndims)
+    a, b = pair.pred, pair.ref
     if rows is None:
         inverse = np.argsort(pair.axes)
         a, b = (np.ascontiguousarray(x.transpose(inverse)) for x in (a, b))
         rows = len(a)
     out = np.empty((rows, 3), np.int64)
-    bits = overlap_rows(a.reshape(-1), b.reshape(-1), rows, out)
+    bits = _kernels().overlap_rows(a.reshape(-1), b.reshape(-1), rows, out)
     if (bits[0] | bits[1]) & _NOT_01:
         raise not_binary("pred", a) if bits[0] & _NOT_01 else not_binary("ref", b)
     return out, a.size // rows
@@ -127,11 +138,12 @@ def _flat_bytes(pred: ArrayLike, ref: ArrayLike) -> tuple[NDArray[np.uint8], NDA
         return None
     if pred.shape != ref.shape or not pred.shape or pred.size == 0:
         return None
-    if pred.dtype not in _BYTES or ref.dtype not in _BYTES:
+    if pred.dtype.char not in _BYTES or ref.dtype.char not in _BYTES:
         return None
-    if pred.flags.c_contiguous and ref.flags.c_contiguous:
+    mine, other = pred.flags, ref.flags
+    if mine.c_contiguous and other.c_contiguous:
         return pred.reshape(-1).view(np.uint8), ref.reshape(-1).view(np.uint8)
-    if pred.flags.f_contiguous and ref.flags.f_contiguous:
+    if mine.f_contiguous and other.f_contiguous:
         return pred.T.reshape(-1).view(np.uint8), ref.T.reshape(-1).view(np.uint8)
     return None
 

@@ -72,6 +72,12 @@ def _overlap(a, b, start, stop):
 
 
 @kernel
+def overlap(a, b):
+    """(both, a, b, OR of a's bytes, OR of b's) of two flat uint8 masks; see ``overlap_rows``."""
+    return _overlap(a, b, 0, a.size)
+
+
+@kernel
 def overlap_rows(a, b, rows, out):
     """Count each of ``rows`` equal parts of two flat uint8 masks into out[row] = (both, a, b).
 

@@ -2,9 +2,8 @@
 
 import json
 import math
-import multiprocessing
-import resource
-import signal
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -104,43 +103,47 @@ def test_a_file_that_is_no_journal_is_refused(path, content):
     assert path.read_bytes() == content
 
 
-def _open_elsewhere(path, queue):
+def _elsewhere(code, path):
+    """What a process of its own prints after running ``code`` on the journal at ``path``."""
+    head = (
+        "import sys\nfrom voxzoo.eval.records import CaseRecord, Journal, SCORED\npath, run = sys.argv[1], "
+        + repr(RUN)
+        + "\n"
+    )
+    command = [sys.executable, "-c", head + code, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+OPEN = """
+from voxzoo.zoo.errors import RunError
+try:
+    Journal(path, run).close()
+except RunError as error:
+    print(error)
+"""
+
+FILL_THE_DISK = """
+import os, resource, signal
+from voxzoo.zoo.errors import RunError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with Journal(path, run) as journal:
+    journal.append(CaseRecord("toy", "c0", "p1", SCORED, key="k"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(path).st_size + 20, -1))
     try:
-        Journal(path, RUN).close()
-        queue.put("opened")
+        journal.append(CaseRecord("toy", "c1", "p1", SCORED, key="k"))
     except RunError as error:
-        queue.put(str(error))
+        print(error)
+"""
 
 
 def test_two_processes_do_not_write_to_one_run(path):
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
     with Journal(path, RUN):
-        other = context.Process(target=_open_elsewhere, args=(path, queue))
-        other.start()
-        assert "in use by another process" in queue.get(timeout=60)
-        other.join()
-    Journal(path, RUN).close()
-
-
-def _fill_the_disk(path, queue):
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with Journal(path, RUN) as journal:
-        journal.append(record("c0"))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, -1))
-        try:
-            journal.append(record("c1"))
-        except RunError as error:
-            queue.put(str(error))
+        assert "in use by another process" in _elsewhere(OPEN, path)
+    assert _elsewhere(OPEN, path) == ""
 
 
 def test_a_full_disk_leaves_whole_lines_only(path):
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    other = context.Process(target=_fill_the_disk, args=(path, queue))
-    other.start()
-    message = queue.get(timeout=60)
-    other.join()
+    message = _elsewhere(FILL_THE_DISK, path)
     assert "cannot be written" in message
     assert "the same command goes on" in message
     assert path.read_bytes().endswith(b"\n")

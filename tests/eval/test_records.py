@@ -106,9 +106,10 @@ def test_a_file_that_is_no_journal_is_refused(path, content):
 def _elsewhere(code, path):
     """What a process of its own prints after running ``code`` on the journal at ``path``."""
     head = (
-        "import sys\nfrom voxzoo.eval.records import CaseRecord, Journal, SCORED\npath, run = sys.argv[1], "
-        + repr(RUN)
-        + "\n"
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from voxzoo.eval.records import SCORED, CaseRecord, Journal\n"
+        f"path, run = Path(sys.argv[1]), {RUN!r}\n"
     )
     command = [sys.executable, "-c", head + code, str(path)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout

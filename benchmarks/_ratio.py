@@ -5,9 +5,25 @@ A time on one machine says little; how many times faster than a peer in the same
 """
 
 import json
+import math
+import time
 from pathlib import Path
 
 ROWS = []
+
+
+def fastest(calls, rounds):
+    """Least seconds of each call; taken in turns, so that a busy machine is busy for all of them."""
+    best = dict.fromkeys(calls, math.inf)
+    for call in calls.values():
+        call()
+    for _ in range(rounds):
+        for name, call in calls.items():
+            for _ in range(8):  # the first few find the caches as another call left them
+                start = time.perf_counter()
+                call()
+                best[name] = min(best[name], time.perf_counter() - start)
+    return best
 
 
 def ratio_report(name, ours_s, peers):

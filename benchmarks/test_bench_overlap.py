@@ -4,7 +4,6 @@ pytest benchmarks/test_bench_overlap.py -s
 """
 
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +15,7 @@ from voxzoo.eval.label_counts import confusion
 from voxzoo.eval.overlap import dice, dice_slices
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _ratio import ratio_report
-
-
-def fastest(calls, rounds):
-    """Least seconds of each call; taken in turns, so that a busy machine is busy for all of them."""
-    best = dict.fromkeys(calls, np.inf)
-    for call in calls.values():
-        call()
-    for _ in range(rounds):
-        for name, call in calls.items():
-            for _ in range(3):  # the first of three finds the cache as another call left it
-                start = time.perf_counter()
-                call()
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
+from _ratio import fastest, ratio_report
 
 
 @njit(nogil=True)

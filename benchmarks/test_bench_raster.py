@@ -19,24 +19,10 @@ from skimage.measure import find_contours
 from voxzoo.rasterize import fill_polygon, fill_polygons, largest_component, mask_to_polygon, mask_to_polygons
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _ratio import ratio_report
+from _ratio import fastest, ratio_report
 
 SHAPE = (128, 128)
 POLYGONS = 2000
-
-
-def fastest(calls, rounds):
-    """Least seconds of each call; taken in turns, so that a busy machine is busy for all of them."""
-    best = dict.fromkeys(calls, np.inf)
-    for call in calls.values():
-        call()
-    for _ in range(rounds):
-        for name, call in calls.items():
-            for _ in range(3):  # the first of three finds the cache as another call left it
-                start = time.perf_counter()
-                call()
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
 
 
 def fastest_each(calls, items, rounds):

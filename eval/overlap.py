@@ -96,8 +96,7 @@ def count(pred: ArrayLike, ref: ArrayLike) -> Counts:
         return Counts.from_sizes(both, in_pred, in_ref, voxels)
     a, b = flat
     both, in_pred, in_ref, or_pred, or_ref = _kernels().overlap(a, b)
-    if (or_pred | or_ref) & _NOT_01:
-        raise not_binary("pred", a) if or_pred & _NOT_01 else not_binary("ref", b)
+    _refuse_other_values(a, b, or_pred, or_ref)
     return Counts.from_sizes(both, in_pred, in_ref, a.size)
 
 
@@ -107,6 +106,12 @@ def _kernels() -> Any:
     from .kernels import counts
 
     return counts
+
+
+def _refuse_other_values(pred: NDArray, ref: NDArray, or_pred: int, or_ref: int) -> None:
+    """Raise where the OR of a mask's bytes shows another value than 0 and 1."""
+    if (or_pred | or_ref) & _NOT_01:
+        raise not_binary("pred", pred) if or_pred & _NOT_01 else not_binary("ref", ref)
 
 
 def _sizes(
@@ -124,8 +129,7 @@ def _sizes(
         rows = len(a)
     out = np.empty((rows, 3), np.int64)
     bits = _kernels().overlap_rows(a.reshape(-1), b.reshape(-1), rows, out)
-    if (bits[0] | bits[1]) & _NOT_01:
-        raise not_binary("pred", a) if bits[0] & _NOT_01 else not_binary("ref", b)
+    _refuse_other_values(a, b, *bits)
     return out, a.size // rows
 
 

@@ -60,12 +60,11 @@ class Reporter:
         self.out, self.err, self.quiet = out, err, quiet
         self.done = self.total = self.reused = 0
         self.folder: Path | None = None
-        self._main = ""
         self._bar: Progress | None = None
 
     def started(self, run: Run, folder: Path | None) -> None:
         """Say what was taken and begin the progress bar."""
-        self.folder, self.total, self._main = folder, len(run.dataset.cases), run.name
+        self.folder, self.total = folder, len(run.dataset.cases)
         for line in terms(run) if self.quiet else introduce(run):
             self.err.print(line, highlight=False, markup=False, soft_wrap=True)
         if self.quiet:

@@ -16,10 +16,7 @@ from numba.extending import intrinsic
 U = np.uint64
 ZERO = U(0)
 ONE = U(1)
-U64 = U(64)
 FULL = U(0xFFFFFFFFFFFFFFFF)
-NOT_01 = U(0xFEFEFEFEFEFEFEFE)
-"""Bits that a word of eight 0/1 bytes may not have."""
 
 SLACK = 32
 """Zero bits that follow every packed row: no shift or window of up to 31 bits crosses into the next row."""

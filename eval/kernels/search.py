@@ -16,8 +16,6 @@ import numpy as np
 from ...rasterize.jit import kernel
 from .bits import LANES, ONE, ZERO, U, leading_zeros, or_pair, popcount, trailing_zeros, widen
 
-NO_SITE = np.inf
-
 
 @kernel(inline="always")
 def _sum3(az, ay, ax, last):

@@ -7,7 +7,10 @@ from typing import Any
 
 from ...zoo.errors import UsageError
 
-NETWORKS = {"cnn3d-seg": ("cnn3d_seg", "CNN3DSeg")}
+NETWORKS = {
+    "cnn3d-seg": ("cnn3d_seg", "CNN3DSeg"),
+    "resunet3d-seg": ("resunet3d_seg", "ResUNet3D"),
+}
 
 
 def build(name: str, **options: Any) -> Any:

@@ -2,8 +2,9 @@
 
 Images are float32 (C, D, H, W), z-scored, background exactly 0 in every channel; labels are float32
 (K, D, H, W) in [0, 1]. Few patients and many scanners: robustness to intensity is the problem, so most of
-what is here changes intensities (monotone curves, gain, bias field, noise, blur), fades tumours toward
-healthy tissue, and carries tumours from one patient into another.
+what is here changes intensities (the histogram of another patient, monotone curves, gain, bias field,
+noise, blur, thick slices, a missing or swapped contrast), fades tumours toward healthy tissue, carries
+tumours from one patient into another, and bends space.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch.nn import functional as F
 
 Array = NDArray[np.float32]
 Rng = np.random.Generator
 
+#: Levels at which a volume's histogram is described.
+LEVELS = np.linspace(0, 100, 33)
 #: Where the monotone intensity curves have their knots, in z-scores.
 KNOTS = np.linspace(-3.5, 4.5, 7)
 
@@ -27,20 +32,30 @@ class AugmentSpec:
     """How often and how strongly, as a recipe states it.
 
     Attributes:
-        intensity: strength of curves, gain, shift, bias and noise (1 = as tuned, 0 = none).
+        intensity: greatest strength of curves, gain, shift, bias and noise (a crop's is a quarter of it or more).
         fade: probability of fading the tumour toward the healthy mean.
         transplant: probability of carrying another patient's tumour in.
         drop_channel: probability, per channel but the first, of blanking it.
+        restyle: probability, per channel, of moving the histogram toward another volume's.
+        thick: probability of slices averaged in twos or threes along one axis.
+        mix_up: probability of each of: t1ce shows no contrast agent (t1 in its place); flair and t2 swapped.
+        warp: probability of turning, zooming and bending a crop.
         rotate: standard deviation of the rotation about each axis, radians.
         zoom: standard deviation of the log of the zoom.
+        bend: standard deviation of the smooth displacement, as a share of half the crop; 0 = none.
     """
 
     intensity: float = 1.0
     fade: float = 0.3
     transplant: float = 0.3
     drop_channel: float = 0.05
+    restyle: float = 0.0
+    thick: float = 0.0
+    mix_up: float = 0.0
+    warp: float = 0.5
     rotate: float = 0.2
     zoom: float = 0.12
+    bend: float = 0.0
 
 
 def monotone_curve(values: Array, strength: float, rng: Rng) -> Array:
@@ -49,6 +64,45 @@ def monotone_curve(values: Array, strength: float, rng: Rng) -> Array:
     heights = np.concatenate([[0.0], np.cumsum(slopes * np.diff(KNOTS))])
     heights -= np.interp(0.0, KNOTS, heights)
     return np.interp(values, KNOTS, heights).astype(np.float32)
+
+
+def histogram(image: Array) -> Array:
+    """(C, len(LEVELS)) brain intensities of a volume at ``LEVELS`` percent."""
+    return np.stack([np.percentile(v[v != 0] if v.any() else [0.0], LEVELS) for v in image]).astype(
+        np.float32
+    )
+
+
+def restyle(image: Array, own: Array, other: Array, amounts: Sequence[float]) -> Array:
+    """Move each channel's histogram part of the way (0 to 1) from ``own`` to ``other``."""
+    out = image.copy()
+    for channel, amount in enumerate(amounts):
+        if amount:
+            target = own[channel] + np.float32(amount) * (other[channel] - own[channel])
+            out[channel] = np.interp(image[channel], own[channel], target)
+    return out * (image != 0)
+
+
+def thick_slices(image: Array, axis: int, factor: int) -> Array:
+    """Every ``factor`` slices along ``axis`` (1, 2 or 3) replaced by their mean; a rest is left as it is."""
+    count = image.shape[axis] // factor
+    whole = np.moveaxis(image, axis, 0)[: count * factor]
+    mean = whole.reshape(count, factor, *whole.shape[1:]).mean(1)
+    out = image.copy()
+    np.moveaxis(out, axis, 0)[: count * factor] = np.repeat(mean, factor, 0)
+    return out * (image != 0)
+
+
+def mix_up_channels(image: Array, chance: float, rng: Rng) -> Array:
+    """Now and then a study comes without contrast agent, or with flair and t2 confused.
+
+    Channels are in the order flair, t1, t1ce, t2.
+    """
+    if rng.random() < chance:
+        image = image[[0, 1, 1, 3]]
+    if rng.random() < chance:
+        image = image[[3, 1, 2, 0]]
+    return image
 
 
 def smooth_field(shape: Sequence[int], knots: int, amplitude: float, rng: Rng) -> Array:
@@ -85,8 +139,9 @@ def vary_intensities(image: Array, spec: AugmentSpec, rng: Rng) -> Array:
         return image
     brain = image != 0
     out = np.empty_like(image)
+    strength = spec.intensity * rng.uniform(0.25, 1)
     for channel, values in enumerate(image):
-        out[channel] = vary_channel(values, spec.intensity, rng)
+        out[channel] = vary_channel(values, strength, rng)
         if channel and rng.random() < spec.drop_channel:
             out[channel] = 0
     out *= brain
@@ -134,3 +189,17 @@ def random_affine(spec: AugmentSpec, rng: Rng) -> NDArray[np.float32]:
         matrix = matrix @ turn
     matrix *= np.exp(rng.normal(0, spec.zoom))
     return np.c_[matrix, np.zeros(3)].astype(np.float32)
+
+
+def warp(image: Array, label: Array, spec: AugmentSpec, rng: Rng) -> tuple[Array, Array]:
+    """Turn, zoom and bend a crop about its middle; what comes from outside is background."""
+    both = torch.from_numpy(np.concatenate([image, label]))[None]
+    grid = F.affine_grid(
+        torch.from_numpy(random_affine(spec, rng))[None], list(both.shape), align_corners=False
+    )
+    if spec.bend:
+        coarse = torch.from_numpy(rng.normal(0, spec.bend, (1, 3, 5, 5, 5)).astype(np.float32))
+        smooth = F.interpolate(coarse, both.shape[2:], mode="trilinear", align_corners=True)
+        grid = grid + smooth.permute(0, 2, 3, 4, 1)
+    moved = F.grid_sample(both, grid, align_corners=False)[0].numpy()
+    return moved[: len(image)], moved[len(image) :]

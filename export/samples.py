@@ -19,7 +19,6 @@ from ..zoo.errors import LabelError
 from ..zoo.preprocess import prepare, prepare_mask
 from ..zoo.tasks.segment import REGIONS
 from . import augment
-from .augment import AugmentSpec
 from .recipe import Recipe
 
 Array = NDArray[np.float32]
@@ -76,34 +75,57 @@ class Sampler:
         self, real: Sequence[TrainingVolume], phantoms: Sequence[TrainingVolume], recipe: Recipe
     ) -> None:
         self.real, self.phantoms, self.recipe = list(real), list(phantoms), recipe
+        both = [*self.real, *self.phantoms]
+        self._histograms = {v.case: augment.histogram(v.image.astype(np.float32)) for v in both}
 
-    def batch(self, step: int) -> tuple[Array, Array, Array]:
-        """Images (B, C, d, h, w), labels (B, K, d, h, w) and sampling matrices (B, 3, 4) of one step."""
+    def batch(self, step: int) -> tuple[Array, Array]:
+        """Images (B, C, d, h, w) and labels (B, K, d, h, w) of one step."""
         made = [self.sample(step, i) for i in range(self.recipe.fit.batch)]
-        images, labels, matrices = zip(*made, strict=True)
-        return np.stack(images), np.stack(labels), np.stack(matrices)
+        images, labels = zip(*made, strict=True)
+        return np.stack(images), np.stack(labels)
 
-    def sample(self, step: int, place: int) -> tuple[Array, Array, Array]:
-        """One augmented crop; the matrix of its affine augmentation is left to the trainer to apply."""
+    def sample(self, step: int, place: int) -> tuple[Array, Array]:
+        """One augmented crop."""
         rng = np.random.default_rng([self.recipe.seed, step, place])
         spec = self.recipe.augment
-        from_phantom = bool(self.phantoms) and (
-            not self.real or rng.random() < self.recipe.data.phantom_share
-        )
-        pool = self.phantoms if from_phantom else self.real
-        image, label = self._crop(pool[rng.integers(len(pool))], rng)
-        if not from_phantom and rng.random() < spec.transplant:
-            donor = self._crop(self.real[rng.integers(len(self.real))], rng, tumour=True)
+        style = self._style(rng)
+        image, label = self._crop(self._host(rng), style, rng)
+        donors = self.real or self.phantoms
+        if rng.random() < spec.transplant:
+            donor = self._crop(donors[rng.integers(len(donors))], style, rng, tumour=True)
             image, label = augment.transplant(image, label, *augment.flip(*donor, rng))
         if rng.random() < spec.fade:
             image = augment.fade_tumour(image, label, rng)
-        image, label = augment.flip(augment.vary_intensities(image, spec, rng), label, rng)
-        return image, label, _matrix(spec, rng)
+        image = augment.vary_intensities(image, spec, rng)
+        image = augment.mix_up_channels(image, spec.mix_up, rng)
+        if rng.random() < spec.thick:
+            image = augment.thick_slices(image, int(rng.integers(1, 4)), int(rng.integers(2, 4)))
+        image, label = augment.flip(image, label, rng)
+        if rng.random() < spec.warp:
+            image, label = augment.warp(image, label, spec, rng)
+        return image, label
+
+    def _host(self, rng: np.random.Generator) -> TrainingVolume:
+        """The volume that the crop comes from."""
+        phantom = bool(self.phantoms) and (not self.real or rng.random() < self.recipe.data.phantom_share)
+        pool = self.phantoms if phantom else self.real
+        return pool[rng.integers(len(pool))]
+
+    def _style(self, rng: np.random.Generator) -> tuple[Array, list[float]]:
+        """A histogram to move toward, each channel's from a volume of its own, and how far."""
+        chance, tables = self.recipe.augment.restyle, list(self._histograms.values())
+        count = len(tables[0])
+        target = np.stack([tables[rng.integers(len(tables))][c] for c in range(count)])
+        return target, [float(rng.uniform(0, 1.2)) if rng.random() < chance else 0.0 for _ in range(count)]
 
     def _crop(
-        self, volume: TrainingVolume, rng: np.random.Generator, tumour: bool | None = None
+        self,
+        volume: TrainingVolume,
+        style: tuple[Array, list[float]],
+        rng: np.random.Generator,
+        tumour: bool | None = None,
     ) -> tuple[Array, Array]:
-        """A crop around a tumour voxel, or anywhere."""
+        """A restyled crop around a tumour voxel, or anywhere."""
         size = np.array(self.recipe.fit.crop)
         shape = np.array(volume.image.shape[1:])
         wanted = rng.random() < self.recipe.data.tumour_share if tumour is None else tumour
@@ -114,13 +136,7 @@ class Sampler:
             middle = rng.integers(size // 2, np.maximum(shape - size // 2, size // 2 + 1))
         start = np.clip(middle - size // 2, 0, np.maximum(shape - size, 0))
         window = (slice(None), *(slice(a, a + n) for a, n in zip(start, size, strict=True)))
-        return volume.image[window].astype(np.float32), volume.label[window].astype(np.float32) / np.float32(
-            255
+        image = augment.restyle(
+            volume.image[window].astype(np.float32), self._histograms[volume.case], *style
         )
-
-
-def _matrix(spec: AugmentSpec, rng: np.random.Generator) -> Array:
-    """Half of the crops are turned and zoomed; the others are left as they are."""
-    if rng.random() < 0.5:
-        return augment.random_affine(spec, rng)
-    return np.eye(3, 4, dtype=np.float32)
+        return image, volume.label[window].astype(np.float32) / np.float32(255)

@@ -159,9 +159,9 @@ def _loop(state: _State, sampler: Sampler, data: TrainingSet, folder: Path, repo
             report(line | {"of": fit.steps, "seconds_left": round(pace * (fit.steps - state.step))})
 
 
-def _learn(state: _State, batch: tuple[np.ndarray, np.ndarray, np.ndarray]) -> float:
+def _learn(state: _State, batch: tuple[np.ndarray, np.ndarray]) -> float:
     """One optimiser step."""
-    image, label = _warp(*(torch.from_numpy(np.ascontiguousarray(part)) for part in batch))
+    image, label = (torch.from_numpy(np.ascontiguousarray(part)) for part in batch)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state.recipe, state.step)
     logits = state.network(image.contiguous(memory_format=torch.channels_last_3d))
@@ -203,16 +203,6 @@ def validate(network: nn.Module, volumes: Sequence[TrainingVolume], threshold: f
             truth = volume.label[0] > 127
             out[volume.case] = round(float(2 * (found & truth).sum() / max(1, found.sum() + truth.sum())), 4)
     return out
-
-
-def _warp(image: Tensor, label: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotate and zoom crops whose matrix is not the identity."""
-    moved = (matrix != torch.eye(3, 4)).flatten(1).any(1)
-    if moved.any():
-        grid = F.affine_grid(matrix[moved], list(image[moved].shape), align_corners=False)
-        image[moved] = F.grid_sample(image[moved], grid, align_corners=False)
-        label[moved] = F.grid_sample(label[moved], grid, align_corners=False)
-    return image, label
 
 
 def _claim(folder: Path, recipe: Recipe, data: TrainingSet) -> None:

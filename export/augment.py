@@ -32,7 +32,7 @@ class AugmentSpec:
     """How often and how strongly, as a recipe states it.
 
     Attributes:
-        intensity: greatest strength of curves, gain, shift, bias and noise (a crop's is a quarter of it or more).
+        intensity: greatest strength of curves, gain, shift, bias and noise (0 = none).
         fade: probability of fading the tumour toward the healthy mean.
         transplant: probability of carrying another patient's tumour in.
         drop_channel: probability, per channel but the first, of blanking it.

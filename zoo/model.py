@@ -1,4 +1,8 @@
-"""A model: a contract and a runtime that can ``predict(case)``."""
+"""A model: a contract and a runtime that can ``predict(case)``.
+
+The kinds there are: ``volume_model.VolumeModel`` segments volumes, ``classifier.ClassifierModel`` classifies
+volumes or 2-D images.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +11,39 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from . import decode
 from .contract import Contract
-from .errors import ContractError, ModelError
+from .errors import UsageError
 from .inputs import as_case
 from .mask import Mask
-from .preprocess import Prepared, prepare
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from .cases import Case
-    from .runtimes.base import Port, RuntimeInfo, Session
+    from .runtimes.base import RuntimeInfo
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A mask, and the wall-clock seconds of "prepare", "infer" and "finish"."""
+    """What a model answered, and the wall-clock seconds of "prepare", "infer" and "finish".
 
-    mask: Mask
+    Attributes:
+        answer: a Mask of a model that segments, a ``tasks.classify.Classification`` of one that classifies.
+        seconds: by step.
+    """
+
+    answer: Any
     seconds: dict[str, float]
+
+    @property
+    def mask(self) -> Mask:
+        """The answer of a model that segments.
+
+        Raises:
+            UsageError: the model does something else.
+        """
+        if not isinstance(self.answer, Mask):
+            raise UsageError(f"the answer is no mask but a {type(self.answer).__name__}: use .answer")
+        return self.answer
 
 
 class Model(Protocol):
@@ -45,7 +60,7 @@ class Model(Protocol):
     content_hash: str
     runtime: RuntimeInfo
 
-    def prepare(self, case: Case) -> Any:
+    def prepare(self, case: Any) -> Any:
         """Read and preprocess a case."""
         ...
 
@@ -53,18 +68,18 @@ class Model(Protocol):
         """Run the network."""
         ...
 
-    def finish(self, answer: Any, prepared: Any) -> Mask:
-        """Turn the answer into labels on the case's own grid."""
+    def finish(self, answer: Any, prepared: Any) -> Any:
+        """Turn the network's numbers into the answer: a Mask on the case's own grid, a Classification."""
         ...
 
-    def predict(self, case: Case) -> Prediction:
+    def predict(self, case: Any) -> Prediction:
         """All three steps, timed."""
         ...
 
     def __call__(
         self, x: Any, spacing_mm: Sequence[float] | None = None, affine: ArrayLike | None = None
-    ) -> Mask:
-        """A mask for a folder, files, an array or a case; see ``inputs.as_case``."""
+    ) -> Any:
+        """The answer for whatever a person has: a folder, files, an array, a case; see ``inputs``."""
         ...
 
 
@@ -73,7 +88,7 @@ class Steps:
 
     contract: Contract
 
-    def prepare(self, case: Case) -> Any:
+    def prepare(self, case: Any) -> Any:
         """Read and preprocess a case."""
         raise NotImplementedError
 
@@ -81,18 +96,18 @@ class Steps:
         """Run the network."""
         raise NotImplementedError
 
-    def finish(self, answer: Any, prepared: Any) -> Mask:
-        """Turn the answer into labels on the case's own grid."""
+    def finish(self, answer: Any, prepared: Any) -> Any:
+        """Turn the network's numbers into the answer."""
         raise NotImplementedError
 
-    def predict(self, case: Case) -> Prediction:
+    def predict(self, case: Any) -> Prediction:
         """Predict one case.
 
         Args:
-            case: has the modalities that the contract names.
+            case: a Case with the modalities that the contract names; for a model of 2-D images an ImageCase.
 
         Returns:
-            The mask on the case's own grid, and the seconds of each step.
+            The answer (a mask is on the case's own grid), and the seconds of each step.
 
         Raises:
             CaseError: the case lacks a modality or cannot be read.
@@ -101,123 +116,32 @@ class Steps:
         times = [perf_counter()]
         prepared = self.prepare(case)
         times.append(perf_counter())
-        answer = self.infer(prepared)
+        raw = self.infer(prepared)
         times.append(perf_counter())
-        mask = self.finish(answer, prepared)
+        answer = self.finish(raw, prepared)
         times.append(perf_counter())
         names = ("prepare", "infer", "finish")
-        return Prediction(mask, {n: b - a for n, a, b in zip(names, times[:-1], times[1:], strict=True)})
+        return Prediction(answer, {n: b - a for n, a, b in zip(names, times[:-1], times[1:], strict=True)})
 
     def __call__(
         self, x: Any, spacing_mm: Sequence[float] | None = None, affine: ArrayLike | None = None
-    ) -> Mask:
-        """Segment one patient.
+    ) -> Any:
+        """The answer for one patient or image.
 
         Args:
             x: a patient's folder; a dict modality -> NIfTI path, or -> (4-D NIfTI path, index); an array
-                (C, D, H, W) with the channels in the contract's order; a Case.
-            spacing_mm: of an array: mm along (D, H, W).
-            affine: of an array, instead of the spacing: (4, 4), index -> mm. Without it D runs to superior,
-                H to posterior, W to left.
+                (C, D, H, W) with the channels in the contract's order; a Case. For a model of 2-D images:
+                an image's path; an array (H, W) or (H, W, 3) of uint8, red first; an ImageCase.
+            spacing_mm: of a volume in an array: mm along (D, H, W).
+            affine: of a volume in an array, instead of the spacing: (4, 4), index -> mm. Without it D runs
+                to superior, H to posterior, W to left.
 
         Returns:
-            A Mask on the input's own grid and in its axis order.
+            A Mask on the input's own grid and in its axis order, or a Classification.
 
         Raises:
             InputError: an input that cannot be used (channels, axes, spacing).
-            CaseError: the patient cannot be read, or lacks a modality.
+            CaseError: the patient or image cannot be read, or lacks a modality.
             ModelError: the network fails on it.
         """
-        return self.predict(as_case(x, self.contract.input.channels, spacing_mm, affine)).mask
-
-
-class VolumeModel(Steps):
-    """A network from volume to volume, run in a session of some runtime.
-
-    Args:
-        contract: what the file says.
-        session: the opened file.
-        reference: how it was found, printable.
-        content_hash: sha256 of the file's content.
-
-    Raises:
-        ContractError: inputs and outputs of the network are not what the contract says.
-    """
-
-    def __init__(self, contract: Contract, session: Session, reference: str, content_hash: str) -> None:
-        check_ports(contract, session)
-        self.contract = contract
-        self.name = contract.name
-        self.reference = reference
-        self.content_hash = content_hash
-        self.runtime = session.info
-        self._session = session
-
-    def __repr__(self) -> str:
-        return f"<voxzoo model {self.name} {self.contract.version}: {self.reference}; {self.runtime}>"
-
-    def prepare(self, case: Case) -> Prepared:
-        """The network's input for ``case``, and the way back.
-
-        Raises:
-            CaseError: as ``preprocess.prepare``.
-        """
-        return prepare(case, self.contract.input)
-
-    def infer(self, prepared: Prepared) -> NDArray[np.float32]:
-        """Probabilities (K, D, H, W), float32, on the network's grid.
-
-        Raises:
-            ModelError: the network fails, or gives another shape than it should, or NaN.
-        """
-        output = self.contract.output
-        raw = np.asarray(self._session.run(prepared.tensor[None], output.name), dtype=np.float32)
-        wanted = (1, len(output.channels), *self.contract.input.shape)
-        if raw.shape != wanted:
-            raise ModelError(f"{self.name}: the network gave shape {raw.shape}, expected {wanted}")
-        if not np.isfinite(raw.sum(dtype=np.float64)):
-            raise ModelError(f"{self.name}: the network gave NaN or infinity")
-        return decode.activate(raw[0], output.activation)
-
-    def finish(self, answer: NDArray[np.float32], prepared: Prepared) -> Mask:
-        """The mask on the case's own grid, from probabilities (K, D, H, W)."""
-        plan, contract = prepared.plan, self.contract
-        labels = decode.decode(answer, plan, contract)
-        return Mask(labels, contract.labels, plan.grid.affine, contract.regions)
-
-
-def check_ports(contract: Contract, session: Session) -> None:
-    """Refuse a contract that speaks of other inputs and outputs than the network has.
-
-    Raises:
-        ContractError: says what the contract and what the network say.
-    """
-    spec, output = contract.input, contract.output
-    if len(session.inputs) != 1:
-        names = ", ".join(p.name for p in session.inputs)
-        raise ContractError(
-            f"{contract.name}: the network has {len(session.inputs)} inputs ({names}), expected one"
-        )
-    source = session.inputs[0]
-    _check_port(contract.name, "input", source, spec.name, (1, len(spec.channels), *spec.shape))
-    if source.dtype != "float32":
-        raise ContractError(f"{contract.name}: the network takes {source.dtype}, voxzoo feeds float32")
-    outputs = {p.name: p for p in session.outputs}
-    if output.name not in outputs:
-        raise ContractError(
-            f"{contract.name}: the contract says output {output.name!r}, the network has {', '.join(outputs)}"
-        )
-    shape = (1, len(output.channels), *spec.shape)
-    _check_port(contract.name, "output", outputs[output.name], output.name, shape)
-
-
-def _check_port(model: str, what: str, port: Port, name: str, shape: tuple[int, ...]) -> None:
-    fits = len(port.shape) == len(shape) and all(
-        n is None or n == m for n, m in zip(port.shape, shape, strict=True)
-    )
-    if port.name != name or not fits:
-        free = tuple("?" if n is None else n for n in port.shape)
-        raise ContractError(
-            f"{model}: the contract says {what} {name!r} of shape {shape}, the network has {port.name!r} of "
-            f"shape ({', '.join(map(str, free))})"
-        )
+        return self.predict(as_case(x, self.contract.input.channels, spacing_mm, affine)).answer

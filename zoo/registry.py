@@ -200,8 +200,8 @@ def load(
         from .runtimes import baseline
 
         return baseline.load(text.removeprefix(BASELINE_PREFIX), runtime, device, precision)
-    from .model import VolumeModel
     from .runtimes.base import open_session
+    from .volume_model import VolumeModel
 
     found = resolve(spec)
     file = verify(found)

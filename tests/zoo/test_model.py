@@ -18,9 +18,10 @@ from voxzoo.zoo.errors import (
     UsageError,
 )
 from voxzoo.zoo.mask import Mask
-from voxzoo.zoo.model import Model, VolumeModel
+from voxzoo.zoo.model import Model
 from voxzoo.zoo.runtimes.base import Port, RuntimeInfo
 from voxzoo.zoo.tasks import segment
+from voxzoo.zoo.volume_model import VolumeModel
 
 CHANNELS = ("flair", "t1", "t1ce", "t2")
 

@@ -25,9 +25,13 @@ ORIENTATIONS = ("RAS",)
 CROPS = ("brain-center", "center")
 NORMALISATIONS = ("zscore-nonzero", "none")
 INTERPOLATIONS = ("linear",)
+PREPROCESSINGS = ("grid", "paper")
+WINDOWS = ("whole", "sliding")
 KINDS = ("regions", "labels")
 ACTIVATIONS = ("none", "sigmoid", "softmax")
 _OPTIONAL = ("training", "content_sha256", "attribution")
+_LATER = ("preprocessing", "window", "overlap", "min_region_mm3")
+"""Keys that the first model files do not have."""
 LICENCE_STATES = ("confirmed", "unconfirmed", "research-only")
 
 
@@ -45,6 +49,10 @@ class InputSpec:
         clip_percentiles: (low, high) percentiles over the brain to clip to first, or None.
         normalise: "zscore-nonzero" (over the brain, background stays 0) or "none".
         interpolation: how images are resampled to ``spacing_mm``.
+        preprocessing: "grid" (``zoo/preprocess.py``: as the fields above say) or "paper" (``zoo/paper.py``:
+            crop and intensities as in the study, so ``clip_percentiles`` is None and ``normalise`` "none").
+        window: "whole" (``shape`` is all that is looked at) or "sliding" (it is moved over the brain).
+        overlap: share of a sliding window that it has in common with the next along each axis, at least.
     """
 
     name: str
@@ -56,6 +64,9 @@ class InputSpec:
     clip_percentiles: tuple[float, float] | None = None
     normalise: str = "zscore-nonzero"
     interpolation: str = "linear"
+    preprocessing: str = "grid"
+    window: str = "whole"
+    overlap: float = 0.5
 
     def __post_init__(self) -> None:
         checks.string("input.name", self.name)
@@ -73,6 +84,21 @@ class InputSpec:
             low, high = self.clip_percentiles
             if not 0 <= low < high <= 100:
                 checks.fail("input.clip_percentiles", (low, high), "0 <= low < high <= 100")
+        checks.choice("input.preprocessing", self.preprocessing, PREPROCESSINGS)
+        checks.choice("input.window", self.window, WINDOWS)
+        checks.numbers("input.overlap", (self.overlap,), 1)
+        if not 0 <= self.overlap <= 0.9:
+            checks.fail("input.overlap", self.overlap, "0 <= overlap <= 0.9")
+        if self.preprocessing == "paper":
+            _check_paper(self)
+
+
+def _check_paper(spec: InputSpec) -> None:
+    """Refuse a contract that asks for the paper's preprocessing and for another in its place."""
+    fixed = {"spacing_mm": (1, 1, 1), "crop": "brain-center", "clip_percentiles": None, "normalise": "none"}
+    for name, value in {**fixed, "window": "whole"}.items():
+        if getattr(spec, name) != value:
+            checks.fail(f"input.{name}", getattr(spec, name), f'{value!r} with preprocessing "paper"')
 
 
 @dataclass(frozen=True)
@@ -87,6 +113,8 @@ class OutputSpec:
         threshold: a region holds the voxels whose probability is above it (regions only).
         min_component_mm3: components of the foreground smaller than this are removed (0 keeps all).
         min_component_share: so are those smaller than this share of the largest one (0 keeps all).
+        min_region_mm3: region -> volume below which the region is taken for absent and its voxels for the
+            region around it: enhancing tumour becomes necrosis, say (regions only).
     """
 
     name: str
@@ -96,6 +124,7 @@ class OutputSpec:
     threshold: float = 0.5
     min_component_mm3: float = 0.0
     min_component_share: float = 0.0
+    min_region_mm3: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checks.string("output.name", self.name)
@@ -111,6 +140,16 @@ class OutputSpec:
             checks.fail("output.threshold", self.threshold, "0 <= threshold < 1")
         if self.min_component_mm3 < 0:
             checks.fail("output.min_component_mm3", self.min_component_mm3, "0 or more")
+        _check_floors(self)
+
+
+def _check_floors(output: OutputSpec) -> None:
+    floors = output.min_region_mm3
+    checks.json_object("output.min_region_mm3", floors)
+    for name, least in floors.items():
+        checks.numbers(f"output.min_region_mm3.{name}", (least,), 1)
+        if output.kind != "regions" or name not in output.channels or least < 0:
+            checks.fail("output.min_region_mm3", floors, "names of region channels with 0 mm3 or more")
 
 
 @dataclass(frozen=True)
@@ -245,12 +284,12 @@ def _parse(source: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
 def _known(where: str, plain: Mapping[str, Any], cls: type) -> None:
     """Refuse unknown keys, and missing ones: a contract in a file is complete, defaults included.
 
-    Only what a hand-written contract cannot know may be left out.
+    Only what a hand-written contract cannot know, and what older files cannot, may be left out.
     """
     prefix = f"{where}." if where else ""
     expected = [f.name for f in fields(cls)]
     unknown = [str(key) for key in plain if key not in expected]
-    missing = [key for key in expected if key not in plain and key not in _OPTIONAL]
+    missing = [key for key in expected if key not in plain and key not in _OPTIONAL + _LATER]
     if unknown:
         raise ContractError(f"contract field {prefix}{unknown[0]}: unknown; known are {', '.join(expected)}")
     if missing:

@@ -25,6 +25,9 @@ PLAIN = {
         "clip_percentiles": [0.5, 99.5],
         "normalise": "zscore-nonzero",
         "interpolation": "linear",
+        "preprocessing": "grid",
+        "window": "sliding",
+        "overlap": 0.25,
     },
     "output": {
         "name": "probability",
@@ -34,6 +37,7 @@ PLAIN = {
         "threshold": 0.5,
         "min_component_mm3": 0.0,
         "min_component_share": 0.0,
+        "min_region_mm3": {"wt": 50.0},
     },
     "labels": {"1": "whole_tumour"},
     "licence": {
@@ -122,6 +126,16 @@ def test_round_trip(text, shape, spacing, threshold, training):
         ("input.clip_percentiles", [0]),
         ("input.normalise", "minmax"),
         ("input.interpolation", KeyError),
+        ("input.preprocessing", "thesis"),
+        ("input.preprocessing", None),
+        ("input.window", "wandering"),
+        ("input.overlap", 1.0),
+        ("input.overlap", -0.1),
+        ("input.overlap", "half"),
+        ("output.min_region_mm3", {"tc": 1.0}),
+        ("output.min_region_mm3", {"wt": -1.0}),
+        ("output.min_region_mm3", {"wt": "large"}),
+        ("output.min_region_mm3", []),
         ("output.kind", "boxes"),
         ("output.channels", ["liver"]),
         ("output.activation", "relu"),
@@ -168,6 +182,33 @@ def test_what_a_hand_written_contract_cannot_know_may_be_left_out():
     del plain["training"], plain["licence"]["attribution"]
     contract = Contract.from_json(plain)
     assert (contract.content_sha256, contract.training, contract.licence.attribution) == ("", {}, ())
+
+
+def test_what_older_files_cannot_know_may_be_left_out():
+    plain = copy.deepcopy(PLAIN)
+    for key in ("preprocessing", "window", "overlap"):
+        del plain["input"][key]
+    del plain["output"]["min_region_mm3"]
+    contract = Contract.from_json(plain)
+    assert (contract.input.preprocessing, contract.input.window) == ("grid", "whole")
+    assert contract.output.min_region_mm3 == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spacing_mm": (1.5, 1.0, 1.0)},
+        {"crop": "center"},
+        {"clip_percentiles": (1, 99)},
+        {"normalise": "zscore-nonzero"},
+        {"window": "sliding"},
+    ],
+)
+def test_the_papers_preprocessing_leaves_no_choice(changes):
+    fixed = {"spacing_mm": (1.0, 1.0, 1.0), "normalise": "none", "preprocessing": "paper"}
+    assert InputSpec("x", ("flair",), (95, 128, 128), **fixed).preprocessing == "paper"
+    with pytest.raises(ContractError, match=f"input.{next(iter(changes))}.*paper"):
+        InputSpec("x", ("flair",), (95, 128, 128), **{**fixed, **changes})
 
 
 def test_label_channels_have_to_be_the_labels():

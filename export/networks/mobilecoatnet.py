@@ -2,8 +2,8 @@
 
 The network that DL3M (arXiv 2512.13742) describes for endoscopy, rebuilt from the two papers that it joins:
 the inverted residuals of MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381), with depthwise kernels of 7 and
-5 where the image is still large, and the relative self-attention of CoAtNet (Dai et al. 2021, arXiv 2106.04803,
-equation 3) where it is small. As in CoAtNet there are a stem, two convolutional and two attention stages,
+5 where the image is still large, and the relative self-attention of CoAtNet (Dai et al. 2021, arXiv
+2106.04803, equation 3) where it is small. As in CoAtNet there are a stem, two convolutional and two attention stages,
 each halving the resolution: 32 pixels of the input become one token of the last stage.
 
 DL3M's exact widths, depths, weights and its eight-class data are not public; the defaults here are ours.
@@ -82,7 +82,7 @@ class MobileCoAtNet(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: widen by a 1x1 convolution, filter each channel, narrow again without activation."""
+    """MobileNetV2's block: widen by a 1x1 convolution, filter each channel, narrow again, linearly."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, drop: float = 0.0
@@ -181,7 +181,7 @@ class RelativeAttention(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: while training, zero a whole image's branch with chance ``rate``, scale the others."""
+    """Stochastic depth: while training, zero an image's branch with chance ``rate``, scale the others."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ..zoo.contract import InputSpec, LicenceSpec
 from ..zoo.errors import UsageError
 from .augment import AugmentSpec
+from .typed import build, hint
 
-T = TypeVar("T")
+TASKS = ("segment", "classify")
+OPTIMISERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("cosine", "constant")
+PRECISIONS = ("fp32", "bf16", "fp16")
+LOSSES = {"segment": ("dice+bce", "dice", "bce"), "classify": ("cross-entropy", "bce")}
+KEPT = ("last", "best")
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class DataSpec:
         phantom_seed: seed of the phantom dataset.
         phantom_share: share of the training samples that come from phantoms.
         tumour_share: share of the samples whose crop lies around a tumour voxel.
+        oversample: draw every class equally often, however few cases it has (classify only).
+        real: learn from real cases too; False trains on phantoms alone and validates on the real cases.
     """
 
     collection: str = ""
@@ -37,6 +45,13 @@ class DataSpec:
     phantom_seed: int = 1
     phantom_share: float = 0.0
     tumour_share: float = 0.6
+    oversample: bool = False
+    real: bool = True
+
+    def __post_init__(self) -> None:
+        _at_least("data", self, 0, "phantoms", "phantom_seed", "phantom_share", "tumour_share")
+        if self.phantom_share > 1 or self.tumour_share > 1:
+            raise UsageError("recipe [data]: phantom_share and tumour_share are shares, at most 1")
 
 
 @dataclass(frozen=True)
@@ -45,23 +60,95 @@ class FitSpec:
 
     Attributes:
         steps: optimiser steps.
+        epochs: passes over the training samples; above 0 they decide the steps.
         batch: crops per step.
         crop: (D, H, W) voxels of a crop.
-        learning_rate: peak of AdamW's rate; linear warm-up, then a cosine to 0.
+        optimiser: "adamw", "adam" or "sgd" (momentum 0.9).
+        learning_rate: peak of the optimiser's rate; linear warm-up comes first.
+        schedule: after the warm-up a "cosine" to 0, or "constant".
         warmup: steps of warm-up.
-        weight_decay: AdamW's.
+        weight_decay: the optimiser's.
+        clip: largest norm of the gradient; longer ones are shortened to it. 0 leaves them.
+        loss: by name (see ``LOSSES``); "" takes the first of the task's.
         average: decay of the running average of the weights, which is what is validated and exported.
-        validate_every: steps between validations and checkpoints.
+        validate_every: steps between validations and checkpoints; 0 = once an epoch.
+        patience: validations without a better score after which training stops; 0 = never.
+        keep: the weights that are exported: of the "last" or of the "best" validation.
+        precision: "fp32", or mixed: "bf16", "fp16" (with a scaled loss).
     """
 
     steps: int = 2000
+    epochs: int = 0
     batch: int = 4
     crop: tuple[int, int, int] = (48, 64, 64)
+    optimiser: str = "adamw"
     learning_rate: float = 2e-3
+    schedule: str = "cosine"
     warmup: int = 50
     weight_decay: float = 1e-4
+    clip: float = 1.0
+    loss: str = ""
     average: float = 0.995
     validate_every: int = 200
+    patience: int = 0
+    keep: str = "last"
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        _at_least("fit", self, 1, "steps", "batch")
+        _at_least(
+            "fit",
+            self,
+            0,
+            "epochs",
+            "warmup",
+            "weight_decay",
+            "clip",
+            "average",
+            "validate_every",
+            "patience",
+        )
+        _one_of("fit", self, optimiser=OPTIMISERS, schedule=SCHEDULES, keep=KEPT, precision=PRECISIONS)
+        if not self.learning_rate > 0 or self.average >= 1:
+            raise UsageError("recipe [fit]: learning_rate has to be above 0 and average below 1")
+        if min(self.crop) < 1:
+            raise UsageError(f"recipe [fit]: crop = {list(self.crop)}; expected voxels, at least 1")
+        if not self.validate_every and not self.epochs:
+            raise UsageError("recipe [fit]: validate_every = 0 means once an epoch: give epochs too")
+
+    def settled(self, samples: int) -> FitSpec:
+        """Epochs as steps, for this many training samples."""
+        if not self.epochs:
+            return self
+        each = -(-samples // self.batch)
+        return replace(self, steps=self.epochs * each, validate_every=self.validate_every or each)
+
+
+@dataclass(frozen=True)
+class PretrainSpec:
+    """A first stage on phantoms alone, done once and shared by all folds (phantoms hold no patient).
+
+    Attributes:
+        steps: optimiser steps; 0 leaves the stage out.
+        learning_rate: peak rate of the stage; 0 takes the recipe's.
+    """
+
+    steps: int = 0
+    learning_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least("pretrain", self, 0, "steps", "learning_rate")
+
+
+@dataclass(frozen=True)
+class EnsembleSpec:
+    """Several networks in one file.
+
+    Attributes:
+        folds: after a cross-validation, export the mean of the folds' probabilities as one network.
+    """
+
+    folds: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,20 +159,28 @@ class Recipe:
         name: of the model, as in the zoo.
         version: of the weights that this recipe makes.
         network: key of ``networks.NETWORKS``.
+        input: ``InputSpec`` (volumes), or ``ImageSpec`` (2-D; told apart by its key ``resize``).
+        task: "segment" or "classify".
         options: what the network's constructor takes.
-        regions: output channels.
+        regions: output channels of a segmenter.
+        classes: class names of a classifier, in the order of its outputs.
+        target: the fact of a case that names its class, e.g. "grade".
         threshold: on the probabilities.
         min_component_mm3, min_component_share: smaller components are removed from the prediction.
         seed: of weights, sampling and augmentation.
-        input, licence, data, fit, augment: see the classes.
+        augment: ``AugmentSpec`` for volumes, ``Augment2DSpec`` for 2-D images.
+        licence, data, fit, pretrain, ensemble: see the classes.
     """
 
     name: str
     version: str
     network: str
-    regions: tuple[str, ...]
-    input: InputSpec
+    input: Any
     licence: LicenceSpec
+    task: str = "segment"
+    regions: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    target: str = ""
     seed: int = 0
     threshold: float = 0.5
     min_component_mm3: float = 0.0
@@ -93,20 +188,41 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     data: DataSpec = field(default_factory=DataSpec)
     fit: FitSpec = field(default_factory=FitSpec)
-    augment: AugmentSpec = field(default_factory=AugmentSpec)
+    augment: Any = field(default_factory=AugmentSpec)
+    pretrain: PretrainSpec = field(default_factory=PretrainSpec)
+    ensemble: EnsembleSpec = field(default_factory=EnsembleSpec)
+
+    def __post_init__(self) -> None:
+        _one_of("", self, task=TASKS)
+        if self.fit.loss and self.fit.loss not in LOSSES[self.task]:
+            known = ", ".join(LOSSES[self.task])
+            raise UsageError(
+                f"recipe [fit]: loss = {self.fit.loss!r}; expected one of {known} to {self.task}"
+            )
+        if self.task == "segment" and not self.regions:
+            raise UsageError("recipe: 'regions' is missing: a segmenter names its output channels")
+        if self.task == "classify" and (len(self.classes) < 2 or not self.target):
+            raise UsageError("recipe: a classifier needs 'classes' (two or more) and 'target'")
+        if self.ensemble.folds and self.task != "segment":
+            raise UsageError("recipe [ensemble]: folds can be averaged for segmenters only")
+        if (self.data.phantoms or self.pretrain.steps) and not self.volumes:
+            raise UsageError("recipe: there are no 2-D phantoms: leave out data.phantoms and [pretrain]")
+        if self.pretrain.steps and not self.data.phantoms:
+            raise UsageError("recipe [pretrain]: needs phantoms; give data.phantoms")
+
+    @property
+    def volumes(self) -> bool:
+        """Whether the input is 3-D."""
+        return isinstance(self.input, InputSpec)
+
+    @property
+    def loss(self) -> str:
+        """The loss by name, the task's own where the recipe is silent."""
+        return self.fit.loss or LOSSES[self.task][0]
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values, for JSON."""
         return asdict(self)
-
-
-SECTIONS = {
-    "input": InputSpec,
-    "licence": LicenceSpec,
-    "data": DataSpec,
-    "fit": FitSpec,
-    "augment": AugmentSpec,
-}
 
 
 def bundled() -> list[str]:
@@ -132,12 +248,12 @@ def load_recipe(spec: str) -> Recipe:
     if path.suffix == ".toml" or path.is_file():
         try:
             text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"recipe {spec}: cannot be read ({error.strerror})") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"recipe {spec}: cannot be read ({error})") from error
     elif spec in bundled():
         text = (resources.files(__package__) / "recipes" / f"{spec}.toml").read_text(encoding="utf-8")
     else:
-        raise UsageError(f"no recipe named {spec!r}; there are: {', '.join(bundled())}, or give a .toml file")
+        raise UsageError(f"no recipe named {spec!r}{hint(spec, bundled())}, or give a .toml file")
     return parse_recipe(text, spec)
 
 
@@ -147,24 +263,47 @@ def parse_recipe(text: str, where: str) -> Recipe:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"recipe {where}: not valid TOML: {error}") from error
-    for key, kind in SECTIONS.items():
-        if key in values:
-            values[key] = _build(kind, values[key], f"{where} [{key}]")
-    return _build(Recipe, values, where)
+    return recipe_from(values, where)
 
 
-def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """``kind(**values)`` with lists as tuples, and every wrong key named."""
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise UsageError(f"recipe {where}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    for key, value in frozen.items():
-        default = known[key].default
-        if isinstance(default, (int, float)) and not isinstance(value, (int, float)):
-            raise UsageError(f"recipe {where}: {key} = {value!r}; expected a number")
-    try:
-        return kind(**frozen)
-    except TypeError as error:
-        raise UsageError(f"recipe {where}: {error}") from error
+def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
+    """A recipe from parsed TOML, or from what ``Recipe.to_dict`` gave."""
+    flat = isinstance(values.get("input"), Mapping) and "resize" in values["input"]
+    sections = _sections(flat)
+    parts = {
+        key: build(kind, values.get(key, {}), f"recipe {where} [{key}]", key not in ("input", "licence"))
+        for key, kind in sections.items()
+        if key in values or (flat and key == "augment")
+    }
+    return build(Recipe, {**values, **parts}, f"recipe {where}")
+
+
+def _sections(flat: bool) -> dict[str, type]:
+    """The dataclass behind each table; 2-D images have an input and augmentations of their own."""
+    shared = {
+        "licence": LicenceSpec,
+        "data": DataSpec,
+        "fit": FitSpec,
+        "pretrain": PretrainSpec,
+        "ensemble": EnsembleSpec,
+    }
+    if not flat:
+        return {"input": InputSpec, "augment": AugmentSpec, **shared}
+    from ..zoo.contract import ImageSpec
+    from .augment2d import Augment2DSpec
+
+    return {"input": ImageSpec, "augment": Augment2DSpec, **shared}
+
+
+def _at_least(section: str, spec: Any, least: int, *names: str) -> None:
+    for name in names:
+        if getattr(spec, name) < least:
+            raise UsageError(f"recipe [{section}]: {name} = {getattr(spec, name)}; expected {least} or more")
+
+
+def _one_of(section: str, spec: Any, **choices: tuple[str, ...]) -> None:
+    for name, known in choices.items():
+        got = getattr(spec, name)
+        if got not in known:
+            place = f" [{section}]" if section else ""
+            raise UsageError(f"recipe{place}: {name} = {got!r}{hint(str(got), known)}")

@@ -42,7 +42,7 @@ def test_a_path_is_taken_as_a_file(tmp_path):
     ("text", "error", "says"),
     [
         (GOOD + "\n[fit]\nstep = 3", UsageError, "step"),
-        (GOOD + "\n[fit]\nsteps = 'many'", UsageError, "expected a number"),
+        (GOOD + "\n[fit]\nsteps = 'many'", UsageError, "expected a whole number"),
         (GOOD.replace('network = "cnn3d-seg"', ""), UsageError, "network"),
         ("colour = 3\n" + GOOD, UsageError, "colour"),
         ("this is no toml", UsageError, "TOML"),

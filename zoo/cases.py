@@ -31,6 +31,7 @@ __all__ = [
     "Source",
     "case_from_arrays",
     "case_from_folder",
+    "hash_file",
 ]
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
@@ -74,7 +75,7 @@ class FileSource:
         return grid
 
     def fingerprint(self) -> str:
-        return _hash_file(self.path)
+        return hash_file(self.path)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class ChannelSource:
         return grid
 
     def fingerprint(self) -> str:
-        return f"{_hash_file(self.path)}:{self.index}"
+        return f"{hash_file(self.path)}:{self.index}"
 
     def _check(self, channels: int) -> None:
         if self.index >= channels:
@@ -186,6 +187,10 @@ class Case:
     @property
     def has_reference(self) -> bool:
         return self.reference is not None
+
+    def fact(self, name: str) -> str | None:
+        """The fact called ``name``, "grade" among them, or None where it is not known."""
+        return self.grade if name == "grade" else self.facts.get(name) or None
 
     def grid(self) -> Grid:
         """Grid of the first modality; for a file its header alone is read.
@@ -284,7 +289,12 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def _hash_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """sha256 (hex) of a file's bytes.
+
+    Raises:
+        CaseError: it cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

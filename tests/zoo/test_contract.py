@@ -25,7 +25,6 @@ PLAIN = {
         "clip_percentiles": [0.5, 99.5],
         "normalise": "zscore-nonzero",
         "interpolation": "linear",
-        "preprocessing": "grid",
         "window": "sliding",
         "overlap": 0.25,
     },
@@ -186,7 +185,7 @@ def test_what_a_hand_written_contract_cannot_know_may_be_left_out():
 
 def test_what_older_files_cannot_know_may_be_left_out():
     plain = copy.deepcopy(PLAIN)
-    for key in ("preprocessing", "window", "overlap"):
+    for key in ("window", "overlap"):
         del plain["input"][key]
     del plain["output"]["min_region_mm3"]
     contract = Contract.from_json(plain)

@@ -16,101 +16,30 @@ Rules, in the order they apply:
    then remains, is ignored: images stay on their own lattice, as they are for a reader at the console.
 4. *Spacing*: resampled as ``zoo/resample.py`` says. Axes of equal spacing (to 1e-4) are copied; the window
    then starts on a whole voxel.
+
+A contract with ``preprocessing="paper"`` has rules of its own: ``zoo/paper.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import paper
 from .cases import Case
-from .errors import CaseError, InputError
-from .grid import Grid
+from .errors import InputError
 from .intensity import intensity_map
-from .resample import AxisTable, IntensityMap, gather, scatter, scatter_above
-from .voxels import flat_view, occupied_box
+from .plan import Plan, Prepared, make_plan
+from .resample import IntensityMap, gather, scatter, scatter_above
+from .scan import read_scan
+from .voxels import flat_view
 
 if TYPE_CHECKING:
     from .contract import InputSpec
-    from .resample import Tables
 
 __all__ = ["Plan", "Prepared", "make_plan", "prepare", "prepare_mask", "restore", "restore_mask"]
-
-EQUAL_SPACING = 1e-4
-"""Ratio of spacings, minus one, below which an axis is copied: 0.02 voxels over a head."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a patient's grid and the model's lie to each other; both ways follow from it.
-
-    Args:
-        grid: the patient's.
-        shape: (D, H, W) of the model.
-        axes: the native array axis behind each of (D, H, W).
-        flips: whether that axis runs against (S, A, R).
-        scale: model spacing / native spacing along (D, H, W); exactly 1 where nothing is interpolated.
-        start: where the centre of the model's first voxel lies, in native voxels counted along (S, A, R).
-    """
-
-    grid: Grid
-    shape: tuple[int, int, int]
-    axes: tuple[int, int, int]
-    flips: tuple[bool, bool, bool]
-    scale: tuple[float, float, float]
-    start: tuple[float, float, float]
-
-    @cached_property
-    def forward(self) -> Tables:
-        """Tables from native voxels to the model's."""
-        return tuple(self._forward(t) for t in range(3))  # type: ignore[return-value]
-
-    @cached_property
-    def backward(self) -> Tables:
-        """Tables from the model's voxels to native ones: the same mapping of points, inverted."""
-        return tuple(self._backward(t) for t in range(3))  # type: ignore[return-value]
-
-    @property
-    def affine(self) -> np.ndarray:
-        """(4, 4) float64: index (d, h, w) of the model's grid -> world mm."""
-        out = np.eye(4)
-        out[:3, 3] = self.grid.affine[:3, 3]
-        for t in range(3):
-            column = self.grid.affine[:3, self.axes[t]]
-            sign = -1.0 if self.flips[t] else 1.0
-            first = self._native(t) - 1 - self.start[t] if self.flips[t] else self.start[t]
-            out[:3, t] = sign * self.scale[t] * column
-            out[:3, 3] += first * column
-        return out
-
-    def _native(self, t: int) -> int:
-        return self.grid.shape[self.axes[t]]
-
-    def _forward(self, t: int) -> AxisTable:
-        table = AxisTable.build(self._native(t), self.shape[t], self.scale[t], self.start[t])
-        return table.source_flipped(self._native(t)) if self.flips[t] else table
-
-    def _backward(self, t: int) -> AxisTable:
-        scale = 1.0 / self.scale[t]
-        table = AxisTable.build(self.shape[t], self._native(t), scale, -self.start[t] * scale)
-        return table.target_flipped() if self.flips[t] else table
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """What the model is fed, and the way back.
-
-    Args:
-        tensor: (C, D, H, W) float32, C-contiguous.
-        plan: the geometry.
-    """
-
-    tensor: np.ndarray
-    plan: Plan
 
 
 def prepare(case: Case, spec: InputSpec) -> Prepared:
@@ -121,52 +50,24 @@ def prepare(case: Case, spec: InputSpec) -> Prepared:
         spec: the contract's input.
 
     Returns:
-        Prepared with a (C, D, H, W) float32 tensor.
+        Prepared with a (C, D, H, W) float32 tensor: of the contract's shape, or of all that a sliding window
+        slides over.
 
     Raises:
         MissingModalityError: the case lacks a channel.
         GridError: its modalities lie on different grids.
         CaseError: a file cannot be read, holds NaN or infinity, or nothing but zeros.
     """
-    grid = case.grid()
-    images = [_compact(image) for image in case.read_images(spec.channels)]
-    boxes = [_brain_box(case, name, image) for name, image in zip(spec.channels, images, strict=True)]
-    plan = make_plan(grid, spec, _union(boxes))
-    tensor = np.empty((len(images), *plan.shape), dtype=np.float32)
-    for channel in range(len(images)):
-        _fill(images[channel], intensity_map(images[channel], spec), plan, tensor[channel])
-        images[channel] = None  # type: ignore[call-overload]
+    if spec.preprocessing == "paper":
+        return paper.prepare(case, spec)
+    scan = read_scan(case, spec.channels)
+    plan = make_plan(scan.grid, spec, scan.box())
+    tensor = np.empty((len(scan.images), *plan.shape), dtype=np.float32)
+    for channel in range(len(scan.images)):
+        image = scan.images[channel]
+        _fill(image, intensity_map(image, spec), plan, tensor[channel])
+        scan.images[channel] = image[:0]  # whatever is done is let go: images may be larger than the tensor
     return Prepared(tensor, plan)
-
-
-def make_plan(grid: Grid, spec: InputSpec, box: Sequence[tuple[int, int]]) -> Plan:
-    """The geometry for one patient.
-
-    Args:
-        grid: the patient's.
-        spec: gives shape, spacing and crop rule.
-        box: first and last index of the brain along each native axis.
-
-    Example:
-        >>> from voxzoo.zoo.contract import InputSpec
-        >>> spec = InputSpec("x", ("flair",), (95, 128, 128), (1.5, 1.5, 1.5))
-        >>> grid = Grid((240, 240, 155), np.diag([-1.0, -1.0, 1.0, 1.0]))
-        >>> plan = make_plan(grid, spec, ((40, 200), (30, 210), (5, 145)))
-        >>> plan.axes, plan.flips, plan.start
-        ((2, 1, 0), (False, True, True), (4.5, 23.75, 23.75))
-    """
-    axes, flips = _orientation(grid)
-    scale, start = [], []
-    for t, axis in enumerate(axes):
-        n = grid.shape[axis]
-        low, high = box[axis] if spec.crop == "brain-center" else (0, n - 1)
-        middle = (low + high) / 2
-        ratio = spec.spacing_mm[t] / grid.spacing_mm[axis]
-        ratio = 1.0 if abs(ratio - 1.0) < EQUAL_SPACING else ratio
-        first = (n - 1 - middle if flips[t] else middle) - ratio * (spec.shape[t] - 1) / 2
-        scale.append(ratio)
-        start.append(float(np.floor(first)) if ratio == 1.0 else first)
-    return Plan(grid, tuple(spec.shape), axes, flips, tuple(scale), tuple(start))  # type: ignore[arg-type]
 
 
 def prepare_mask(mask: np.ndarray, plan: Plan) -> np.ndarray:
@@ -250,36 +151,6 @@ def _writable_flat(target: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarr
     """One Fortran-ordered channel as a flat view, with its element strides along (D, H, W)."""
     strides = np.array([target.strides[axis] // target.itemsize for axis in plan.axes], dtype=np.int64)
     return target.T.reshape(-1), strides
-
-
-def _orientation(grid: Grid) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Native axis behind (S, A, R), and whether it runs against it."""
-    from nibabel.orientations import io_orientation
-
-    found = io_orientation(grid.affine)
-    axes = [int(np.flatnonzero(found[:, 0] == world)[0]) for world in (2, 1, 0)]
-    flips = [bool(found[axis, 1] < 0) for axis in axes]
-    return tuple(axes), tuple(flips)  # type: ignore[return-value]
-
-
-def _compact(image: np.ndarray) -> np.ndarray:
-    """The voxels as one of the types that kernels are compiled for: 8- and 16-bit integers, float32."""
-    if (image.dtype.kind in "iu" and image.dtype.itemsize <= 2) or image.dtype == np.float32:
-        return image
-    if image.dtype.kind in "iu" and image.size and image.min() >= -32768 and image.max() <= 32767:
-        return image.astype(np.int16)
-    return image.astype(np.float32)
-
-
-def _brain_box(case: Case, name: str, image: np.ndarray) -> tuple[tuple[int, int], ...]:
-    box = occupied_box(image)
-    if box is None:
-        raise CaseError(f"{case.images[name].name}: the {name} image holds nothing but zeros")
-    return box
-
-
-def _union(boxes: Sequence[Sequence[tuple[int, int]]]) -> list[tuple[int, int]]:
-    return [(min(b[a][0] for b in boxes), max(b[a][1] for b in boxes)) for a in range(3)]
 
 
 def _fill(image: np.ndarray, intensity: IntensityMap, plan: Plan, out: np.ndarray) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "AnyCase",
     "ImageCase",
     "PreparedImage",
+    "check_image",
     "fit_image",
     "normalise_image",
     "prepare_image",
@@ -170,7 +171,7 @@ def fit_image(image: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]:
     Raises:
         InputError: another shape or dtype.
     """
-    image = _with_channels(_checked(image), len(spec.channels))
+    image = _with_channels(check_image(image), len(spec.channels))
     if spec.resize == "stretch":
         return _resized(image, spec.shape)
     scale = min(new / old for new, old in zip(spec.shape, image.shape, strict=False))
@@ -199,6 +200,22 @@ def normalise_image(image: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.flo
         return planes / np.float32(127.5) - np.float32(1)
     mean, std = planes.mean(dtype=np.float64), planes.std(dtype=np.float64)
     return (planes - np.float32(mean)) / np.float32(std if std > 0 else 1.0)
+
+
+def check_image(image: Any) -> NDArray[np.uint8]:
+    """The array, if it is an image: (H, W) of grey or (H, W, 3) of red, green, blue, uint8.
+
+    Raises:
+        InputError: another shape or dtype, or no pixel at all.
+    """
+    image = np.asarray(image)
+    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if image.dtype != np.uint8 or not is_image or image.size == 0:
+        raise InputError(
+            "an image is an array (H, W) or (H, W, 3) of uint8, red first; "
+            f"got shape {image.shape} of {image.dtype}"
+        )
+    return image
 
 
 def _content(path: Path) -> bytes:
@@ -233,17 +250,6 @@ def _to_8_bits(image: NDArray[Any], path: Path) -> NDArray[np.uint8]:
         raise CaseError(f"{path}: {bad} of {wide.size} values are NaN or infinite")
     low, high = wide.min(), wide.max()
     return np.rint((wide - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
-
-
-def _checked(image: Any) -> NDArray[np.uint8]:
-    image = np.asarray(image)
-    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype != np.uint8 or not is_image or image.size == 0:
-        raise InputError(
-            "an image is an array (H, W) or (H, W, 3) of uint8, red first; "
-            f"got shape {image.shape} of {image.dtype}"
-        )
-    return image
 
 
 def _with_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""What a person hands to a model, as a Case: a folder, files by modality, an array, or a Case itself."""
+"""What a person hands to a model, as a case: a folder, files by modality, an array, an image, or a case."""
 
 from __future__ import annotations
 
@@ -12,10 +12,70 @@ import numpy as np
 from ..rasterize.errors import InputError
 from .cases import Case, ChannelSource, FileSource, Source, case_from_arrays, case_from_folder
 from .errors import CaseError
+from .images import AnyCase, ImageCase, check_image
 from .nifti import read_grid
+from .specs import ImageSpec, InputSpec
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+
+def as_input(
+    x: Any,
+    spec: InputSpec | ImageSpec,
+    spacing_mm: Sequence[float] | None = None,
+    affine: ArrayLike | None = None,
+) -> AnyCase | np.ndarray:
+    """Read ``x`` for a model that takes ``spec``: ``as_case`` for volumes, ``as_image`` for 2-D images."""
+    if isinstance(spec, InputSpec):
+        return as_case(x, spec.channels, spacing_mm, affine)
+    if spacing_mm is not None or affine is not None:
+        raise InputError("spacing_mm and affine belong to volumes; this model takes 2-D images")
+    return as_image(x)
+
+
+def check_case(case: Any, spec: InputSpec | ImageSpec) -> None:
+    """Refuse a patient's volumes for a model of 2-D images, and an image for a model of volumes.
+
+    Raises:
+        CaseError: it is the other kind.
+    """
+    if isinstance(spec, ImageSpec) and isinstance(case, Case):
+        raise CaseError(f"{case.id}: is a volume; the model takes 2-D images")
+    if isinstance(spec, InputSpec) and not isinstance(case, Case):
+        what = case.id if isinstance(case, ImageCase) else f"{type(case).__name__} given"
+        raise CaseError(f"{what}: is no volume; the model takes {', '.join(spec.channels)} volumes")
+
+
+def as_image(x: Any) -> ImageCase | np.ndarray:
+    """Read ``x`` as an image for a model of 2-D images.
+
+    Args:
+        x: an ImageCase; an image's path; an array (H, W) or (H, W, 3) of uint8, red first.
+
+    Raises:
+        InputError: none of these, or an array of another shape or dtype.
+        CaseError: a path that does not exist.
+
+    Example:
+        >>> as_image(np.zeros((2, 3), np.uint8)).shape
+        (2, 3)
+    """
+    if isinstance(x, ImageCase):
+        return x
+    if _is_array(x):
+        return check_image(np.asarray(x))
+    if isinstance(x, str | os.PathLike):
+        path = Path(x).expanduser()
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; the model takes one image at a time")
+        if not path.exists():
+            raise CaseError(f"{path}: no such file")
+        return ImageCase(path.name, path.name, path)
+    raise InputError(
+        f"a model of 2-D images takes a path, an array (H, W) or (H, W, 3) of uint8, or an ImageCase; "
+        f"got {type(x).__name__}"
+    )
 
 
 def as_case(

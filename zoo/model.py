@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .contract import Contract
 from .errors import UsageError
-from .inputs import as_case
+from .inputs import as_input
 from .mask import Mask
 
 if TYPE_CHECKING:
@@ -144,4 +144,4 @@ class Steps:
             CaseError: the patient or image cannot be read, or lacks a modality.
             ModelError: the network fails on it.
         """
-        return self.predict(as_case(x, self.contract.input.channels, spacing_mm, affine)).answer
+        return self.predict(as_input(x, self.contract.input, spacing_mm, affine)).answer

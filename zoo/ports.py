@@ -32,7 +32,8 @@ def check_ports(contract: Contract, session: Session) -> None:
         raise ContractError(
             f"{contract.name}: the contract says output {output.name!r}, the network has {', '.join(outputs)}"
         )
-    shape = (1, len(output.channels), *spec.shape)
+    grid = () if output.kind == "classes" else spec.shape
+    shape = (1, len(output.channels), *grid)
     _check_port(contract.name, "output", outputs[output.name], output.name, shape)
 
 

@@ -22,7 +22,9 @@ from .contract import Contract
 from .errors import ContractError, IntegrityError, ModelError, ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from .classifier import ClassifierModel
     from .model import Model
+    from .volume_model import VolumeModel
 
 SCHEMA = "voxzoo.registry/1"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -201,14 +203,24 @@ def load(
 
         return baseline.load(text.removeprefix(BASELINE_PREFIX), runtime, device, precision)
     from .runtimes.base import open_session
-    from .volume_model import VolumeModel
 
     found = resolve(spec)
     file = verify(found)
     how, agreed = _contract(found.how, file, contract)
     session = open_session(file.name, runtime, device, precision, threads)
     tell_terms(agreed)
-    return VolumeModel(agreed, session, how, file.content_sha256)
+    return _model_class(agreed)(agreed, session, how, file.content_sha256)
+
+
+def _model_class(contract: Contract) -> type[VolumeModel] | type[ClassifierModel]:
+    """What runs a contract's task."""
+    if contract.task == "classify":
+        from .classifier import ClassifierModel
+
+        return ClassifierModel
+    from .volume_model import VolumeModel
+
+    return VolumeModel
 
 
 def tell_terms(contract: Contract) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from . import decode
 from .contract import Contract
 from .errors import ModelError
+from .inputs import check_case
 from .mask import Mask
 from .model import Steps
 from .ports import check_ports
@@ -50,8 +51,9 @@ class VolumeModel(Steps):
         """The network's input for ``case``, and the way back.
 
         Raises:
-            CaseError: as ``preprocess.prepare``.
+            CaseError: it is an image; else as ``preprocess.prepare``.
         """
+        check_case(case, self.contract.input)
         return prepare(case, self.contract.input)
 
     def infer(self, prepared: Prepared) -> NDArray[np.float32]:

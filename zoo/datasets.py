@@ -1,8 +1,8 @@
 """Datasets: named, ordered collections of cases that know their licence and source.
 
 ``open_dataset`` takes what a user has: the word ``phantom``, a folder of patients in any layout that
-``zoo/sources`` knows (nested, mixed), one patient's folder, or a CSV manifest. Opening reads names and tables
-only; a patient whose files are broken fails when read, alone.
+``zoo/sources`` knows (nested, mixed), one patient's folder, a CSV manifest, or 2-D images (a folder per class,
+or a ``labels.csv``). Opening reads names and tables only; a case whose files are broken fails when read, alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 
 from .cases import Case
 from .errors import UsageError
+from .images import AnyCase, ImageCase
 from .sources.brats import image_files, patient_folder
+from .sources.images import LABELS, folder_images, is_image_table, table_images
 from .sources.manifest import Table, add_facts, add_name_mapping, manifest_cases
 from .sources.msd import is_msd, msd_cases, read_description
 
@@ -40,11 +42,12 @@ class Dataset:
         cases: with ids that occur once.
         licence: as stated by the data, else "unconfirmed".
         source: where it was opened from.
-        kind: "brats", "msd", "manifest", "phantom", or several of them joined by "+".
+        kind: "brats", "msd", "manifest", "phantom", or several of them joined by "+"; or "images": its cases
+            are ImageCase.
     """
 
     name: str
-    cases: tuple[Case, ...]
+    cases: tuple[AnyCase, ...]
     licence: str
     source: str
     kind: str
@@ -52,7 +55,7 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.cases)
 
-    def __iter__(self) -> Iterator[Case]:
+    def __iter__(self) -> Iterator[AnyCase]:
         return iter(self.cases)
 
     def select(self, cases: Sequence[str] | None = None, limit: int | None = None) -> Dataset:
@@ -95,7 +98,8 @@ def open_dataset(spec: str | os.PathLike[str]) -> Dataset:
     Args:
         spec: ``phantom`` or ``phantom:n=8,seed=1,shape=96x112x96``; a folder (BraTS of any year, MSD with
             ``dataset.json``, a ``manifest.csv`` or ``cases.csv`` that names files, one patient's folder, or
-            a folder of such folders); or a path to a ``.csv`` manifest. An existing path wins over a word.
+            a folder of such folders; 2-D images in a folder per class, or with a ``labels.csv``); or a path
+            to a ``.csv`` table of either kind. An existing path wins over a word.
 
     Raises:
         UsageError: nothing there, no case in it, a table that cannot be read, one id twice.
@@ -119,25 +123,33 @@ def _open_manifest(path: Path) -> Dataset:
             f"{path}: a dataset is a folder or a .csv manifest, not a {path.suffix or 'plain'} file"
         )
     table = Table.read(path)
-    if not table.names_files:
-        raise UsageError(
-            f"{path}: no column names image files (flair, t1, t1ce, t2); give its folder instead"
-        )
-    return _dataset(path.parent, path, {"manifest"}, manifest_cases(table))
+    if table.names_files:
+        return _dataset(path.parent, path, {"manifest"}, manifest_cases(table))
+    if is_image_table(table):
+        return _dataset(path.parent, path, {"images"}, table_images(table))
+    raise UsageError(
+        f"{path}: no column names files: flair, t1, t1ce, t2 of volumes, or image and label of 2-D images; "
+        "give its folder instead"
+    )
 
 
 def _open_folder(path: Path) -> Dataset:
     kinds: set[str] = set()
     cases = _walk(path, kinds, 0)
-    if not cases:
+    if cases:
+        return _dataset(path, path, kinds, cases)
+    table = path / LABELS
+    images = table_images(Table.read(table)) if table.is_file() else folder_images(path)
+    if not images:
         raise UsageError(
-            f"{path}: no patient found: folders with *_flair.nii.gz, *_t1 ... or *-t2f, *-t1n ..., "
-            "an MSD dataset.json, or a manifest.csv with a column per modality were expected"
+            f"{path}: no patient found: folders with *_flair.nii.gz, *_t1 ... or *-t2f, *-t1n ..., an MSD "
+            "dataset.json, a manifest.csv with a column per modality, or 2-D images in a folder per class or "
+            f"with a {LABELS} were expected"
         )
-    return _dataset(path, path, kinds, cases)
+    return _dataset(path, path, {"images"}, images)
 
 
-def _dataset(folder: Path, source: Path, kinds: set[str], cases: list[Case]) -> Dataset:
+def _dataset(folder: Path, source: Path, kinds: set[str], cases: Sequence[AnyCase]) -> Dataset:
     _check_unique(cases)
     name = source.resolve().name.removesuffix(".csv") if folder == source else folder.resolve().name
     return Dataset(name, tuple(cases), _licence(folder, cases), str(source), "+".join(sorted(kinds)))
@@ -184,8 +196,8 @@ def _visible(folder: Path) -> list[Path]:
         raise UsageError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
-def _check_unique(cases: Iterable[Case]) -> None:
-    seen: dict[str, Case] = {}
+def _check_unique(cases: Iterable[AnyCase]) -> None:
+    seen: dict[str, AnyCase] = {}
     for case in cases:
         if case.id in seen:
             places = " and ".join(_place(c) for c in (seen[case.id], case))
@@ -193,11 +205,13 @@ def _check_unique(cases: Iterable[Case]) -> None:
         seen[case.id] = case
 
 
-def _place(case: Case) -> str:
+def _place(case: AnyCase) -> str:
+    if isinstance(case, ImageCase):
+        return str(case.path)
     return next((source.name for source in case.images.values()), "a case without images")
 
 
-def _licence(folder: Path, cases: list[Case]) -> str:
+def _licence(folder: Path, cases: Sequence[AnyCase]) -> str:
     """What dataset.json or the cases' own column ``licence`` state."""
     if is_msd(folder):
         description = read_description(folder / "dataset.json")

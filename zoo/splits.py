@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .cases import Case
 from .errors import RunError, UsageError
+from .images import AnyCase, ImageCase
 
 __all__ = ["SCHEMA", "Splits", "make_splits"]
 
@@ -29,7 +29,7 @@ class Splits:
     Args:
         folds: case ids of each fold, sorted.
         seed: what they were dealt with.
-        stratify: what was kept in balance ("grade", "none", or the name of a function).
+        stratify: what was kept in balance: the name of a fact ("grade", "class") or of a function, or "none".
         cases_sha256: over ids and patients of all cases, to tell a file of another dataset.
     """
 
@@ -47,7 +47,7 @@ class Splits:
         kept = self._checked(fold)
         return tuple(sorted(id for i, ids in enumerate(self.folds) if i != kept for id in ids))
 
-    def check(self, cases: Iterable[Case]) -> None:
+    def check(self, cases: Iterable[AnyCase]) -> None:
         """Raise ``UsageError`` unless these are the cases (and patients) that were split."""
         if _hash(list(cases)) != self.cases_sha256:
             raise UsageError("these splits were made for other cases: ids or patients differ; make new ones")
@@ -95,10 +95,10 @@ class Splits:
 
 
 def make_splits(
-    cases: Iterable[Case],
+    cases: Iterable[AnyCase],
     folds: int = 5,
     seed: int = 0,
-    stratify: Callable[[Case], str] | str | None = "grade",
+    stratify: Callable[[Any], str] | str | None = "auto",
 ) -> Splits:
     """Deal patients into folds.
 
@@ -106,13 +106,15 @@ def make_splits(
         cases: all cases of one patient go to one fold.
         folds: at least 2.
         seed: another seed, another deal.
-        stratify: "grade" (unknown is a stratum of its own), None, or a function from a case to its
-            stratum name. Strata and folds both come out even, to within one patient.
+        stratify: name of a fact of the cases (unknown is a stratum of its own), None, or a function from a
+            case to its stratum name; "auto" is "class" for images and "grade" for volumes. Strata and folds
+            both come out even, to within one patient.
 
     Raises:
         UsageError: fewer patients than folds, fewer than 2 folds, a case id twice.
 
     Example:
+        >>> from voxzoo.zoo.cases import Case
         >>> cases = [Case(id=f"c{i}", patient=f"p{i // 2}", images={}) for i in range(6)]
         >>> splits = make_splits(cases, folds=3)
         >>> sorted(splits.folds)
@@ -124,7 +126,7 @@ def make_splits(
         raise UsageError(f"{folds} folds: at least 2 are needed, to train on one and test on another")
     if len(patients) < folds:
         raise UsageError(f"{len(patients)} patients cannot be dealt into {folds} folds; ask for fewer folds")
-    stratum, name = _stratum(stratify)
+    stratum, name = _stratum(stratify, cases)
     order = sorted(patients, key=lambda patient: (stratum(patients[patient]), _rank(seed, patient)))
     dealt: list[list[str]] = [[] for _ in range(folds)]
     for position, patient in enumerate(order):
@@ -132,8 +134,8 @@ def make_splits(
     return Splits(tuple(tuple(sorted(ids)) for ids in dealt), seed, name, _hash(cases))
 
 
-def _by_patient(cases: Sequence[Case]) -> dict[str, list[Case]]:
-    patients: dict[str, list[Case]] = {}
+def _by_patient(cases: Sequence[AnyCase]) -> dict[str, list[AnyCase]]:
+    patients: dict[str, list[AnyCase]] = {}
     seen: set[str] = set()
     for case in cases:
         if case.id in seen:
@@ -143,22 +145,29 @@ def _by_patient(cases: Sequence[Case]) -> dict[str, list[Case]]:
     return patients
 
 
-def _stratum(stratify: Callable[[Case], str] | str | None) -> tuple[Callable[[list[Case]], str], str]:
+def _stratum(
+    stratify: Callable[[Any], str] | str | None, cases: Sequence[AnyCase]
+) -> tuple[Callable[[list[AnyCase]], str], str]:
     """A function from a patient's cases to the stratum, and its name for the file."""
     if stratify is None:
         return (lambda cases: ""), "none"
-    if stratify == "grade":
-        return (lambda cases: min((case.grade or "unknown") for case in cases)), "grade"
-    if not callable(stratify):
-        raise UsageError(f"stratify={stratify!r}: 'grade', None or a function was expected")
-    return (lambda cases: min(stratify(case) for case in cases)), getattr(stratify, "__name__", "function")
+    if callable(stratify):
+        return (lambda cases: min(stratify(c) for c in cases)), getattr(stratify, "__name__", "function")
+    if not isinstance(stratify, str):
+        raise UsageError(f"stratify={stratify!r}: the name of a fact, None or a function was expected")
+    fact = stratify
+    if stratify == "auto":
+        fact = "class" if any(isinstance(case, ImageCase) for case in cases) else "grade"
+    elif stratify != "grade" and not any(case.fact(stratify) for case in cases):
+        raise UsageError(f"stratify={stratify!r}: no case has a fact of that name")
+    return (lambda cases: min((case.fact(fact) or "unknown") for case in cases)), fact
 
 
 def _rank(seed: int, patient: str) -> str:
     return hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()
 
 
-def _hash(cases: Sequence[Case]) -> str:
+def _hash(cases: Sequence[AnyCase]) -> str:
     lines = sorted(f"{case.id}\t{case.patient}\n" for case in cases)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

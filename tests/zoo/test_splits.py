@@ -70,8 +70,10 @@ def test_strata_by_a_function():
     splits = make_splits(cases, 5, stratify=lambda c: "even" if int(c.id[1:]) % 2 == 0 else "odd")
     assert all(sorted(int(id[1:]) % 2 for id in ids) == [0, 1] for ids in splits.folds)
     assert make_splits(cases, 5, stratify=None).stratify == "none"
-    with pytest.raises(UsageError, match="'grade', None or a function"):
+    with pytest.raises(UsageError, match="'age': no case has a fact"):
         make_splits(cases, 5, stratify="age")
+    with pytest.raises(UsageError, match="name of a fact, None or a function"):
+        make_splits(cases, 5, stratify=3)
 
 
 def test_round_trip(tmp_path):

@@ -1,8 +1,9 @@
 """Datasets: named, ordered collections of cases that know their licence and source.
 
 ``open_dataset`` takes what a user has: the word ``phantom``, a folder of patients in any layout that
-``zoo/sources`` knows (nested, mixed), one patient's folder, a CSV manifest, or 2-D images (a folder per class,
-or a ``labels.csv``). Opening reads names and tables only; a case whose files are broken fails when read, alone.
+``zoo/sources`` knows (nested, mixed), one patient's folder, a CSV manifest, or 2-D images (a folder per
+class, or a ``labels.csv``). Opening reads names and tables only; a case whose files are broken fails when
+read, alone.
 """
 
 from __future__ import annotations

@@ -1,0 +1,135 @@
+"""Training images: a set of cases as fitted pixels and class numbers, and the batches drawn from it.
+
+Images wait in memory as uint8 of the model's size and are normalised after augmentation, by the contract's
+own rule. Every batch depends on (seed, step) alone, so a resumed training sees what an uninterrupted one
+would have, and every image of a class is seen once before any is seen again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..zoo.contract import ImageSpec
+from ..zoo.errors import LabelError, UsageError
+from ..zoo.images import ImageCase, fit_image, normalise_image
+from .augment2d import augment
+from .recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Cases on the model's grid, with their classes.
+
+    Attributes:
+        cases: their ids, in order.
+        images: (n, H, W, C) uint8, fitted.
+        targets: (n,) int64, numbers of classes.
+        classes: names of the classes, by number.
+        spec: the contract's input.
+
+    Example:
+        >>> spec = ImageSpec("image", ("grey",), (2, 2), "stretch", "unit")
+        >>> made = ImageSet(("a", "b"), np.zeros((2, 2, 2, 1), np.uint8), np.array([1, 1]), ("x", "y"), spec)
+        >>> len(made), made.counts, made.tensor(0).shape
+        (2, {'x': 0, 'y': 2}, (1, 2, 2))
+    """
+
+    cases: tuple[str, ...]
+    images: NDArray[np.uint8]
+    targets: NDArray[np.int64]
+    classes: tuple[str, ...]
+    spec: ImageSpec
+
+    @classmethod
+    def load(
+        cls, cases: Sequence[ImageCase], spec: ImageSpec, classes: Sequence[str], target: str
+    ) -> ImageSet:
+        """Read and fit every case.
+
+        Args:
+            cases: images whose class is known.
+            spec: the contract's input.
+            classes: names in the order of the network's outputs.
+            target: the fact of a case that names its class.
+
+        Raises:
+            LabelError: a case does not have the fact, or its class is none of ``classes``.
+            CaseError: a file cannot be read.
+        """
+        targets = np.array([_number(case, classes, target) for case in cases], np.int64)
+        images = np.empty((len(cases), *spec.shape, len(spec.channels)), np.uint8)
+        for place, case in zip(images, cases, strict=True):
+            place[...] = fit_image(case.read(), spec)
+        return cls(tuple(case.id for case in cases), images, targets, tuple(classes), spec)
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images each class has."""
+        numbers = np.bincount(self.targets, minlength=len(self.classes))
+        return dict(zip(self.classes, numbers.tolist(), strict=True))
+
+    def tensor(self, index: int) -> NDArray[np.float32]:
+        """(C, H, W) float32: what the model is fed for image ``index``."""
+        return normalise_image(self.images[index], self.spec)
+
+
+class ImageSampler:
+    """Draws augmented batches.
+
+    Args:
+        images: the training set.
+        recipe: its seed, ``fit.batch``, ``data.oversample`` and ``augment`` say how. With ``oversample``
+            every class is drawn equally often, else every image.
+
+    Raises:
+        UsageError: no image, or a class without any.
+    """
+
+    def __init__(self, images: ImageSet, recipe: Recipe) -> None:
+        empty = [name for name, count in images.counts.items() if not count]
+        if empty:
+            raise UsageError(f"no image of class {empty[0]!r} to learn from; there are: {images.counts}")
+        self.images, self.recipe = images, recipe
+        if recipe.data.oversample:
+            self.pools = [np.flatnonzero(images.targets == k) for k in range(len(images.classes))]
+        else:
+            self.pools = [np.arange(len(images))]
+
+    def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Images (B, C, H, W) and the numbers of their classes (B,) of one step."""
+        size = self.recipe.fit.batch
+        picked = [self.index(step * size + place) for place in range(size)]
+        tensors = [self._augmented(index, step, place) for place, index in enumerate(picked)]
+        return np.stack(tensors), self.images.targets[picked]
+
+    def index(self, draw: int) -> int:
+        """Which image is drawn as number ``draw`` (from 0): pools take turns, each in shuffled rounds."""
+        turn, place = divmod(draw, len(self.pools))
+        which = int(self._shuffled(len(self.pools), 0, turn)[place])
+        pool = self.pools[which]
+        around, position = divmod(turn, len(pool))
+        return int(pool[self._shuffled(len(pool), 1 + which, around)[position]])
+
+    def _shuffled(self, n: int, stream: int, around: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.recipe.seed, stream, around]).permutation(n)
+
+    def _augmented(self, index: int, step: int, place: int) -> NDArray[np.float32]:
+        rng = np.random.default_rng([self.recipe.seed, 1_000_003, step, place])
+        varied = augment(self.images.images[index], self.recipe.augment, rng)
+        return normalise_image(varied, self.images.spec)
+
+
+def _number(case: ImageCase, classes: Sequence[str], target: str) -> int:
+    name = case.fact(target)
+    if name is None:
+        raise LabelError(f"{case.id}: no fact {target!r}; training needs the class of every image")
+    if name not in classes:
+        raise LabelError(f"{case.id}: class {name!r}; the recipe knows {', '.join(classes)}")
+    return list(classes).index(name)

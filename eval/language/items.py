@@ -1,0 +1,216 @@
+"""Answers beside their references: what is scored, patient by patient, and what cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...zoo.errors import RunError
+from ...zoo.tasks.answers import Parsed
+from .problems import Problem
+from .references import CaseReference, Range, References
+from .transcripts import Answer, Transcript
+
+if TYPE_CHECKING:
+    from ...zoo.tasks.prompt import PromptTask
+
+SOME = 3
+"""Problems of one kind that are told one by one; cohorts that do not match would fill the screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One answer as a parser read it, and its case.
+
+    Attributes:
+        answer: as recorded.
+        parsed: as read.
+        case: its reference.
+    """
+
+    answer: Answer
+    parsed: Parsed
+    case: CaseReference
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All answers of one model to one task under one parser and one rule of slices.
+
+    Attributes:
+        task: its name.
+        plane: of the slices.
+        shape: (height, width) of a shown slice.
+        patients: patient -> items in the order of the recording; patients in the cohort's order.
+        no_slices: patients with nothing to ask about under the rule.
+        not_recorded: patients who had slices, but of whom the transcript holds nothing.
+        labels: patient -> 0, 1 or None.
+    """
+
+    task: str
+    plane: str
+    shape: tuple[int, int]
+    patients: dict[str, tuple[Item, ...]]
+    no_slices: tuple[str, ...]
+    not_recorded: tuple[str, ...]
+    labels: dict[str, int | None]
+
+    @property
+    def items(self) -> list[Item]:
+        """All of them, in order."""
+        return [item for items in self.patients.values() for item in items]
+
+
+def check(transcript: Transcript, references: References) -> Transcript:
+    """The answers that have a reference; every other becomes a problem with its line.
+
+    A line is refused whose case or slice is not in the references, or which quotes another reference than theirs.
+
+    Raises:
+        RunError: nothing is left: transcript and references are of different cohorts.
+    """
+    kept: list[Answer] = []
+    refused: list[tuple[str, int, str]] = []
+    for answer in transcript.answers:
+        why = _mismatch(answer, references)
+        if why is None:
+            kept.append(answer)
+        else:
+            refused.append((*why[:1], answer.line, why[1]))
+    problems = [*transcript.problems, *_told(transcript, refused)]
+    if not kept:
+        shown = f"; {problems[0]}" if problems else ""
+        raise RunError(f"{transcript.path} and {references.name} are of different cohorts{shown}")
+    return Transcript(
+        transcript.path, tuple(kept), tuple(sorted(problems, key=lambda p: (str(p.file), p.line)))
+    )
+
+
+def _mismatch(answer: Answer, references: References) -> tuple[str, str] | None:
+    """The kind of a mismatch and its sentence, or None."""
+    case = references.cases.get(answer.case)
+    if case is None:
+        return f"case {answer.case}", f"case {answer.case} is not in {references.name}"
+    count = references.slices.get(answer.plane, 0)
+    if answer.slice >= count:
+        return "slice", f"slice {answer.slice}: {references.name} has {answer.plane} slices 0 to {count - 1}"
+    label = answer.quoted.get("label")
+    if label is not None and case.label is not None and label != case.label:
+        return (
+            f"label {case.case}",
+            f"quotes label {label!r} for case {case.case}, {references.name} has {case.label}: "
+            "are they of one cohort?",
+        )
+    box = answer.quoted.get("box")
+    if box is not None and answer.plane == references.drawn:
+        known = (case.boxes.get(answer.slice), case.quoted.get(answer.slice))
+        if not _is_box(box) or (any(known) and tuple(box) not in known):
+            return f"box {case.case}", (
+                f"quotes the box {box!r} for case {case.case}, slice {answer.slice}, {references.name} has "
+                f"{list(known[0] or known[1] or ())}: are they of one cohort?"
+            )
+    return None
+
+
+def _is_box(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(n, int) and not isinstance(n, bool) for n in value)
+        and value[0] <= value[2]
+        and value[1] <= value[3]
+    )
+
+
+def _told(transcript: Transcript, refused: Sequence[tuple[str, int, str]]) -> list[Problem]:
+    """Mismatches as problems; many of one kind as a few and a count."""
+    kinds: dict[str, list[tuple[int, str]]] = {}
+    for kind, line, text in refused:
+        kinds.setdefault(kind, []).append((line, text))
+    told = []
+    for lines in kinds.values():
+        for i, (line, text) in enumerate(lines[:SOME]):
+            more = len(lines) - SOME if i == SOME - 1 else 0
+            told.append(
+                Problem(transcript.path, line, f"{text} (and {more} lines more)" if more > 0 else text)
+            )
+    return told
+
+
+def parse_all(
+    answers: Iterable[Answer], task: PromptTask, parser: str, shape: tuple[int, int]
+) -> list[Parsed]:
+    """Every answer as a parser reads it."""
+    return [task.parse(answer.raw, parser, shape) for answer in answers]
+
+
+def lay_out(
+    answers: Sequence[Answer],
+    parsed: Sequence[Parsed],
+    references: References,
+    slices: str = "all",
+) -> Sheet:
+    """Answers by patient, under a rule of slices.
+
+    Args:
+        answers: of one task, one model, one plane, each with a reference.
+        parsed: as they were read, in the same order.
+        references: of the cohort.
+        slices: "all", "core20" or "tumour".
+
+    Returns:
+        The sheet.
+    """
+    task, plane = answers[0].task, answers[0].plane
+    recorded: dict[str, list[Item]] = {}
+    for answer, read in zip(answers, parsed, strict=True):
+        recorded.setdefault(answer.case, []).append(Item(answer, read, references.cases[answer.case]))
+    due = due_slices(answers, references, slices)
+    patients: dict[str, list[Item]] = {}
+    silent: dict[str, bool] = {}
+    for case in references.cases.values():
+        items = [
+            item for item in recorded.get(case.case, ()) if _within(item.answer.slice, case, plane, slices)
+        ]
+        patients.setdefault(case.patient, []).extend(sorted(items, key=_order))
+        gap = case.case not in recorded and due[case.case] is not None
+        silent[case.patient] = silent.get(case.patient, False) or gap
+    without = [patient for patient, items in patients.items() if not items]
+    return Sheet(
+        task,
+        plane,
+        references.shape,
+        {patient: tuple(items) for patient, items in patients.items() if items},
+        tuple(patient for patient in without if not silent[patient]),
+        tuple(patient for patient in without if silent[patient]),
+        {case.patient: case.label for case in references.cases.values()},
+    )
+
+
+def _order(item: Item) -> tuple[int, int, int, int]:
+    answer = item.answer
+    return (answer.line if answer.order is None else answer.order, answer.slice, answer.repeat, answer.line)
+
+
+def _within(index: int, case: CaseReference, plane: str, slices: str) -> bool:
+    if slices == "all":
+        return True
+    span = case.inner(plane) if slices == "core20" else case.tumour.get(plane)
+    return span is not None and span[0] <= index <= span[1]
+
+
+def due_slices(answers: Sequence[Answer], references: References, slices: str) -> dict[str, Range | None]:
+    """Case -> the slices that were to be asked about; None where there were none.
+
+    A recording does not say which slices it was made for, so under ``slices="all"`` that is taken to be the
+    narrowest rule that holds all of them: the task's own range, the inner slices, or the tumour.
+    """
+    task, plane = answers[0].task, answers[0].plane
+    cases = references.cases
+    if slices == "all" and any(task in case.asked for case in cases.values()):
+        return {name: case.asked.get(task) for name, case in cases.items()}
+    inner = all(_within(answer.slice, cases[answer.case], plane, "core20") for answer in answers)
+    if slices == "core20" or (slices == "all" and inner):
+        return {name: case.inner(plane) for name, case in cases.items()}
+    return {name: case.tumour.get(plane) for name, case in cases.items()}

@@ -1,7 +1,8 @@
 """Language models as imaging models: recorded answers, the rules that score them, and what they are worth.
 
-A transcript (``transcripts``) holds raw answers. ``scoring`` joins it to the references (``references``), under a
-protocol (``protocols``) whose every rule is an option, and gives the figures per patient and over patients.
+A transcript (``transcripts``) holds raw answers. ``scoring`` joins it to the references (``references``),
+under a protocol (``protocols``) whose every rule is an option, and gives the figures per patient and over
+patients.
 """
 
 from importlib import import_module

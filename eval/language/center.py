@@ -75,8 +75,8 @@ def score_center(sheet: Sheet, protocol: Protocol) -> Scored:
         protocol: parser and slices must be the sheet's.
 
     Returns:
-        The figures. A patient without an answer has ``in_box`` 0 and the penalty for distances where unanswered
-        slices are misses, and is left out where they are skipped.
+        The figures. A patient without an answer has ``in_box`` 0 and the penalty for distances where
+        unanswered slices are misses, and is left out where they are skipped.
     """
     with_mm = all(item.case.spacing_mm is not None for item in sheet.items)
     patients: dict[str, dict[str, float]] = {}

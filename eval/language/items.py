@@ -65,7 +65,8 @@ class Sheet:
 def check(transcript: Transcript, references: References) -> Transcript:
     """The answers that have a reference; every other becomes a problem with its line.
 
-    A line is refused whose case or slice is not in the references, or which quotes another reference than theirs.
+    A line is refused whose case or slice is not in the references, or which quotes another reference than
+    theirs.
 
     Raises:
         RunError: nothing is left: transcript and references are of different cohorts.

@@ -18,8 +18,8 @@ option         values                 what it decides
 ``quirks``     names of ``QUIRKS``    what the study did besides
 =============  =====================  ==================================================================
 
-A patient who had slices to ask about but of whom nothing is recorded is left out under every protocol and named
-(``not_recorded``): a gap of the record says nothing about the model.
+A patient who had slices to ask about but of whom nothing is recorded is left out under every protocol and
+named (``not_recorded``): a gap of the record says nothing about the model.
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ def _shown(value: object) -> str:
 def named(name: str, task: str, **options: Any) -> Protocol:
     """One of the three named protocols for a task, with options changed.
 
-    ``paper`` reproduces the study to its last digit. ``answered`` is its correct counterpart: unanswered slices
-    and patients without slices are left out, and counted. ``all`` counts an unanswered slice as a miss and a
-    patient without slices as an error; it is the one to compare models by.
+    ``paper`` reproduces the study to its last digit. ``answered`` is its correct counterpart: unanswered
+    slices and patients without slices are left out, and counted. ``all`` counts an unanswered slice as a
+    miss and a patient without slices as an error; it is the one to compare models by.
 
     Args:
         name: "paper", "answered" or "all".
@@ -176,8 +176,8 @@ def named(name: str, task: str, **options: Any) -> Protocol:
 def side_by_side(name: str, task: str, options: Mapping[str, Any]) -> dict[str, Protocol]:
     """All three protocols: the one asked for with all its options, the others as named.
 
-    Which slices are asked about and what an empty mask costs say what is measured, so the others follow in that,
-    but for the penalty of ``paper``, which is part of the publication.
+    Which slices are asked about and what an empty mask costs say what is measured, so the others follow in
+    that, but for the penalty of ``paper``, which is part of the publication.
 
     Example:
         >>> rules = side_by_side("all", "box", {"empty": 64, "parser": "strict"})

@@ -5,13 +5,15 @@ row_max, col_max], both ends inclusive; label 1 is the positive class (high grad
 
 The import format for recorded ground truth is a folder ``gt/`` with three JSON Lines files:
 
-- ``patients.jsonl``: ``patient``, ``label`` (0/1), ``tumour_range_axial``, ``..._coronal``, ``..._sagittal`` ([first,
-  last], inclusive), optional ``core20_range`` (the axial one shrunk by 20 at each end, null where nothing is left),
-  ``box_range`` and ``polygon_range`` (whose last slice was never asked about);
+- ``patients.jsonl``: ``patient``, ``label`` (0/1), ``tumour_range_axial``, ``..._coronal``,
+  ``..._sagittal`` ([first, last], inclusive), optional ``core20_range`` (the axial one shrunk by 20 at each
+  end, null where nothing is left), ``box_range`` and ``polygon_range`` (whose last slice was never asked
+  about);
 - ``boxes.jsonl``: ``patient``, ``slice``, ``new`` (the slice's box, or null) and optionally ``old``;
 - ``polygons.jsonl``: ``patient``, ``slice``, ``points``;
 
-and optionally ``frame.json``: ``{"shape": [128, 128], "slices": {"axial": 95, "coronal": 128, "sagittal": 128}}``.
+and optionally ``frame.json``: ``{"shape": [128, 128], "slices": {"axial": 95, "coronal": 128, "sagittal":
+128}}``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tasks ``box`` and ``polygon``: answers drawn as masks, against reference masks, per slice or as a volume."""
+"""The tasks ``box`` and ``polygon``: answers drawn as masks against reference masks, by slice or as a volume."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _score(sheet: Sheet, protocol: Protocol, references: References) -> Scored:
         said = [answered(item, protocol) for item, _ in kept]
         counts["slices"] += len(items)
         counts["no_reference"] += len(items) - len(kept)
-        counts["unanswered"] += len(kept) - sum(said)
+        counts["unanswered"] += len(items) - sum(answered(item, protocol) for item in items)
         if protocol.unanswered == "skip" and protocol.pooling == "slice":
             kept = [pair for pair, spoke in zip(kept, said, strict=True) if spoke]
         counts["slices_scored"] += len(kept)

@@ -1,7 +1,7 @@
 """Boxes and polygons of one patient's slices as stacks of masks, and their scores per slice or as one volume.
 
-Distances are in pixels: what a language model is asked for are pixels of the image it was shown. A ratio whose
-denominator is 0 is 0, so an empty prediction has precision 0 and specificity 1.
+Distances are in pixels: what a language model is asked for are pixels of the image it was shown. A ratio
+whose denominator is 0 is 0, so an empty prediction has precision 0 and specificity 1.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def draw_polygons(polygons: Sequence[ArrayLike | None], shape: tuple[int, int]) 
         (slices, height, width) uint8.
 
     Example:
-        >>> draw_polygons([[(0, 0), (0, 1)], None, [(0, 0), (0, 1), (1, 0)]], (2, 2)).sum(axis=(1, 2)).tolist()
+        >>> masks = draw_polygons([[(0, 0), (0, 1)], None, [(0, 0), (0, 1), (1, 0)]], (2, 2))
+        >>> masks.sum(axis=(1, 2)).tolist()
         [2, 0, 3]
     """
     masks = np.zeros((len(polygons), *shape), np.uint8)
@@ -183,9 +184,9 @@ def row_edge_distance(
 ) -> float | None:
     """The study's "HD95" of two boxes.
 
-    The points of a box are the pixels where the central difference along the rows (``numpy.gradient``, axis 0)
-    of its mask is not 0: whole runs of columns in up to four rows. Rows and columns are independent, so the
-    directed maxima follow from them apart. The figure lies 95 % of the way between the two.
+    The points of a box are the pixels where the central difference along the rows (``numpy.gradient``, axis
+    0) of its mask is not 0: whole runs of columns in up to four rows. Rows and columns are independent, so
+    the directed maxima follow from them apart. The figure lies 95 % of the way between the two.
 
     Args:
         pred: half-open [row0, row1, col0, col1], of :func:`extents`.

@@ -3,9 +3,10 @@
 Two line formats are read, and may not be told apart by the file's name:
 
 - ours, ``voxzoo.transcript/1``: the fields of :class:`Answer`;
-- the import format for anyone's recorded answers: ``task``, ``model``, ``view``, ``patient``, ``slice``, ``raw``
-  and optionally ``order``, ``repeat`` and the reference as it was quoted (``gt_label``, ``gt_box_recorded``,
-  ``gt_polygon_recorded``, ``gt_centre_recorded``). Its task names are those of :data:`IMPORTED_TASKS`.
+- the import format for anyone's recorded answers: ``task``, ``model``, ``view``, ``patient``, ``slice``,
+  ``raw`` and optionally ``order``, ``repeat`` and the reference as it was quoted (``gt_label``,
+  ``gt_box_recorded``, ``gt_polygon_recorded``, ``gt_centre_recorded``). Its task names are those of
+  :data:`IMPORTED_TASKS`.
 
 A line that cannot be used becomes a :class:`~voxzoo.eval.language.problems.Problem`; the rest is read.
 """
@@ -278,7 +279,8 @@ def write_transcript(path: str | os.PathLike[str], answers: Iterable[Answer]) ->
 class TranscriptWriter:
     """Appends answers to a transcript as they come; each is on the disk before ``append`` returns.
 
-    A line cut short by a crash is dropped when the file is opened again; :attr:`answers` are those already there.
+    A line cut short by a crash is dropped when the file is opened again; :attr:`answers` are those already
+    there.
 
     Args:
         path: the file; made if it is not there.

@@ -17,7 +17,7 @@ from ..rasterize.errors import VoxzooError
 from .errors import ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from .contract import Contract, OutputSpec
+    from .contract import Contract, ImageSpec, InputSpec, OutputSpec
     from .onnxfile import OnnxFile
 
 
@@ -38,7 +38,7 @@ def list_models(as_json: bool) -> None:
     for row in rows:
         size = f"{row['bytes'] / 1e6:.2f} MB" if row["bytes"] else "built in"
         state = "" if row["local"] else "  (downloaded when first used)"
-        click.echo(f"{row['name']} {row['version']}  {size}{state}")
+        click.echo(f"{row['name']} {row['version']}  {row['task']}  {size}{state}")
         click.echo(f"    {row['description']}")
         click.echo(f"    licence: {row['licence']}")
 
@@ -94,7 +94,7 @@ def _rows() -> list[dict[str, Any]]:
     zoo = [{**asdict(e), "local": registry.is_local(e)} for e in registry.entries().values()]
     built_in = [
         {"name": registry.BASELINE_PREFIX + name, "version": contract().version, "bytes": 0, "local": True,
-         "licence": contract().licence.line, "description": text}
+         "task": contract().task, "licence": contract().licence.line, "description": text}
         for name, text in BASELINES.items()
     ]  # fmt: skip
     return zoo + built_in
@@ -137,18 +137,12 @@ def _kept(output: OutputSpec) -> str:
 
 def _lines(how: str, contract: Contract, file: OnnxFile | None) -> Iterator[tuple[str, object]]:
     """(name, value) of each line that ``zoo show`` prints."""
-    spec, output, licence = contract.input, contract.output, contract.licence
+    licence = contract.licence
     yield "model", f"{contract.name} {contract.version}"
     yield "found", how
     yield "task", contract.task
-    yield "channels", ", ".join(spec.channels)
-    yield "grid", f"{_times(spec.shape)} voxels of {_times(spec.spacing_mm)} mm"
-    yield "orientation", f"{spec.orientation}, crop {spec.crop}, {spec.interpolation} interpolation"
-    clip = spec.clip_percentiles
-    clipping = "not clipped" if clip is None else f"clipped to percentiles {clip[0]:g}-{clip[1]:g}"
-    yield "intensities", f"{clipping}, {spec.normalise}"
-    yield "output", f"{output.kind} {', '.join(output.channels)}; above {output.threshold:g}"
-    yield "components", _kept(output)
+    yield from _input_lines(contract.input)
+    yield from _output_lines(contract.output)
     yield "labels", ", ".join(f"{value} {name}" for value, name in contract.labels.items())
     yield "licence", licence.weights
     yield "data terms", licence.data_terms
@@ -161,6 +155,37 @@ def _lines(how: str, contract: Contract, file: OnnxFile | None) -> Iterator[tupl
     if file is not None:
         yield "file sha256", file.sha256
         yield "file", f"{file.size} bytes, ONNX opset {file.opset}, IR {file.ir_version}"
+
+
+def _input_lines(spec: InputSpec | ImageSpec) -> Iterator[tuple[str, str]]:
+    from .specs import ImageSpec
+
+    yield "channels", ", ".join(spec.channels)
+    if isinstance(spec, ImageSpec):
+        yield "size", f"{_times(spec.shape)} pixels, {spec.resize}"
+        yield "intensities", spec.normalise
+        return
+    yield "grid", f"{_times(spec.shape)} voxels of {_times(spec.spacing_mm)} mm"
+    if spec.window == "sliding":
+        yield "window", f"sliding, {spec.overlap:.0%} overlap"
+    yield "orientation", f"{spec.orientation}, crop {spec.crop}, {spec.interpolation} interpolation"
+    clip = spec.clip_percentiles
+    clipping = "not clipped" if clip is None else f"clipped to percentiles {clip[0]:g}-{clip[1]:g}"
+    own = f'preprocessing "{spec.preprocessing}"'
+    yield "intensities", f"{clipping}, {spec.normalise}" if spec.preprocessing == "grid" else own
+
+
+def _output_lines(output: OutputSpec) -> Iterator[tuple[str, str]]:
+    names = ", ".join(output.channels)
+    if output.kind == "classes":
+        softmax = f"softmax at temperature {output.temperature:g}"
+        yield "output", f"classes {names}; {softmax if output.activation == 'softmax' else 'probabilities'}"
+        yield "true class", f"the fact {output.target!r} of a case" if output.target else "not told by cases"
+        return
+    yield "output", f"{output.kind} {names}; above {output.threshold:g}"
+    yield "components", _kept(output)
+    for region, least in output.min_region_mm3.items():
+        yield f"region {region}", f"absent below {least:g} mm3"
 
 
 def _local_names() -> list[str]:

@@ -75,6 +75,28 @@ class Dataset:
             chosen = chosen[:limit]
         return replace(self, cases=chosen)
 
+    def volumes(self) -> tuple[Case, ...]:
+        """The cases of a dataset of volumes.
+
+        Raises:
+            UsageError: there are 2-D images in it.
+        """
+        cases = tuple(case for case in self.cases if isinstance(case, Case))
+        if len(cases) < len(self.cases):
+            raise UsageError(f"{self.name}: holds 2-D images, where patients with volumes were expected")
+        return cases
+
+    def images(self) -> tuple[ImageCase, ...]:
+        """The cases of a dataset of 2-D images.
+
+        Raises:
+            UsageError: there are volumes in it.
+        """
+        cases = tuple(case for case in self.cases if isinstance(case, ImageCase))
+        if len(cases) < len(self.cases):
+            raise UsageError(f"{self.name}: holds patients with volumes, where 2-D images were expected")
+        return cases
+
     def fingerprint(self) -> str:
         """sha256 (hex) over the ids and fingerprints of all cases; reads every file.
 

@@ -51,6 +51,7 @@ class Entry:
         licence: the licence line of its contract.
         description: a sentence.
         urls: where it can be fetched; empty if it is bundled.
+        task: "segment" or "classify".
     """
 
     name: str
@@ -62,6 +63,7 @@ class Entry:
     licence: str
     description: str
     urls: tuple[str, ...] = ()
+    task: str = "segment"
 
 
 @dataclass(frozen=True)
@@ -245,8 +247,18 @@ def register(
     """
     file = onnxfile.inspect(source)
     contract = file.contract()
-    entry = Entry(contract.name, contract.version, contract.name + SUFFIX, file.size, file.sha256,
-                  file.content_sha256, contract.licence.line, description, tuple(urls))  # fmt: skip
+    entry = Entry(
+        name=contract.name,
+        version=contract.version,
+        file=contract.name + SUFFIX,
+        bytes=file.size,
+        sha256=file.sha256,
+        content_sha256=file.content_sha256,
+        licence=contract.licence.line,
+        description=description,
+        urls=tuple(urls),
+        task=contract.task,
+    )
     target = folder / entry.file
     if target.resolve() != Path(source).resolve():
         _write(target, Path(source).read_bytes())

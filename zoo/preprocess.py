@@ -32,8 +32,9 @@ from .cases import Case
 from .errors import InputError
 from .intensity import intensity_map
 from .plan import Plan, Prepared, make_plan
-from .resample import IntensityMap, gather, scatter, scatter_above
+from .resample import IntensityMap, gather
 from .scan import read_scan
+from .scatter import scatter, scatter_above
 from .voxels import flat_view
 
 if TYPE_CHECKING:
@@ -63,10 +64,9 @@ def prepare(case: Case, spec: InputSpec) -> Prepared:
     scan = read_scan(case, spec.channels)
     plan = make_plan(scan.grid, spec, scan.box())
     tensor = np.empty((len(scan.images), *plan.shape), dtype=np.float32)
-    for channel in range(len(scan.images)):
-        image = scan.images[channel]
-        _fill(image, intensity_map(image, spec), plan, tensor[channel])
-        scan.images[channel] = image[:0]  # whatever is done is let go: images may be larger than the tensor
+    for channel in tensor:
+        image = scan.images.pop(0)  # what is done is let go: images may be larger than the tensor
+        _fill(image, intensity_map(image, spec), plan, channel)
     return Prepared(tensor, plan)
 
 
@@ -103,9 +103,9 @@ def restore(prob: np.ndarray, plan: Plan) -> np.ndarray:
     Raises:
         InputError: ``prob`` has another shape than the plan's grid.
     """
-    prob, out = _answer(prob, plan), _native_like(len(prob), plan, np.float32)
+    prob, out = _answer(prob, plan), native_zeros(len(prob), plan, np.float32)
     for channel, target in zip(prob, out, strict=True):
-        flat, strides = _writable_flat(target, plan)
+        flat, strides = native_flat(target, plan)
         scatter(channel, plan.backward, strides, flat)
     return out
 
@@ -124,13 +124,13 @@ def restore_mask(prob: np.ndarray, plan: Plan, threshold: float | Sequence[float
     Raises:
         InputError: ``prob`` has another shape than the plan's grid, or a threshold is negative.
     """
-    prob, out = _answer(prob, plan), _native_like(len(prob), plan, np.bool_)
+    prob, out = _answer(prob, plan), native_zeros(len(prob), plan, np.bool_)
     thresholds = np.broadcast_to(np.asarray(threshold, dtype=np.float32), (len(prob),))
     if not (thresholds >= 0).all():
         raise InputError(f"a threshold below 0 would select everything outside the window, got {threshold}")
     for channel, value, target in zip(prob, thresholds, out, strict=True):
-        flat, strides = _writable_flat(target, plan)
-        scatter_above(channel, plan.backward, strides, float(value), flat)
+        flat, strides = native_flat(target, plan)
+        scatter_above(channel, plan.backward, strides, float(value), 1, flat.view(np.uint8))
     return out
 
 
@@ -143,11 +143,12 @@ def _answer(prob: np.ndarray, plan: Plan) -> np.ndarray:
     return np.ascontiguousarray(prob, dtype=np.float32)
 
 
-def _native_like(channels: int, plan: Plan, dtype: type) -> np.ndarray:
+def native_zeros(channels: int, plan: Plan, dtype: type) -> np.ndarray:
+    """(channels, X, Y, Z) zeros on the patient's grid, each channel Fortran-ordered."""
     return np.zeros((channels, *plan.grid.shape[::-1]), dtype=dtype).transpose(0, 3, 2, 1)
 
 
-def _writable_flat(target: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+def native_flat(target: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """One Fortran-ordered channel as a flat view, with its element strides along (D, H, W)."""
     strides = np.array([target.strides[axis] // target.itemsize for axis in plan.axes], dtype=np.int64)
     return target.T.reshape(-1), strides

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..rasterize.jit import kernel
 
-__all__ = ["AxisTable", "IntensityMap", "gather", "scatter", "scatter_above"]
+__all__ = ["AxisTable", "IntensityMap", "Tables", "gather"]
 
 Array = np.ndarray
 
@@ -76,6 +76,17 @@ class AxisTable:
         """The table for a source whose axis runs the other way."""
         return AxisTable(source - 1 - self.first, self.count, self.weight, -self.step)
 
+    def part(self, begin: int, end: int, origin: int = 0) -> AxisTable:
+        """The targets ``begin:end`` alone, of a source whose first voxel is the voxel ``origin`` of this one.
+
+        Example:
+            >>> table = AxisTable.build(source=4, target=2, scale=2.0, start=0.5)
+            >>> table.part(1, 2, origin=2).first.tolist()
+            [0]
+        """
+        rows = slice(begin, end)
+        return AxisTable(self.first[rows] - origin, self.count[rows], self.weight[rows], self.step)
+
     def target_flipped(self) -> AxisTable:
         """The table for a target whose axis runs the other way."""
         return AxisTable(
@@ -107,26 +118,6 @@ def gather(
     _gather(
         flat, strides, z.first, z.count, z.weight, z.step, y.first, y.count, y.weight, y.step,
         x.first, x.count, x.weight, x.step, low, high, mean, gain, out,
-    )  # fmt: skip
-
-
-def scatter(prob: np.ndarray, tables: Tables, strides: np.ndarray, out: np.ndarray) -> None:
-    """Fill the zeroed ``out`` (flat float32, element ``strides`` along ``prob``'s axes) from ``prob``."""
-    z, y, x = tables
-    _scatter(
-        prob, z.first, z.count, z.weight, y.first, y.count, y.weight,
-        x.first, x.count, x.weight, strides, out,
-    )  # fmt: skip
-
-
-def scatter_above(
-    prob: np.ndarray, tables: Tables, strides: np.ndarray, threshold: float, out: np.ndarray
-) -> None:
-    """Fill the zeroed ``out`` (flat bool) with ``scatter(...) > threshold``, bit for bit, most unvisited."""
-    z, y, x = tables
-    _scatter_above(
-        prob, z.first, z.count, z.weight, y.first, y.count, y.weight,
-        x.first, x.count, x.weight, strides, np.float32(threshold), out,
     )  # fmt: skip
 
 
@@ -162,13 +153,13 @@ def _add_mapped_row(
 
 
 @kernel
-def _add_row(source: Array, weight: float, row: Array) -> None:
+def add_row(source: Array, weight: float, row: Array) -> None:
     for i in range(row.size):
         row[i] += weight * source[i]
 
 
 @kernel
-def _combine_columns(row: Array, first: Array, count: Array, weight: Array, step: int, out: Array) -> None:
+def combine_columns(row: Array, first: Array, count: Array, weight: Array, step: int, out: Array) -> None:
     """out[i] = sum of the taps of column i; 0 without taps."""
     for i in range(out.size):
         total = np.float32(0.0)
@@ -201,84 +192,5 @@ def _gather(
         for y in range(out.shape[1]):
             row[:] = 0.0
             for k in range(yc[y]):
-                _add_row(plane[yf[y] - y0 + ys * k], yw[y, k], row)
-            _combine_columns(row, columns, xc, xw, xs, out[z, y])
-
-
-@kernel
-def _plane_of(prob: Array, first: int, count: int, weight: Array, plane: Array) -> None:
-    plane[:] = 0.0
-    for k in range(count):
-        for y in range(plane.shape[0]):
-            _add_row(prob[first + k, y], weight[k], plane[y])
-
-
-@kernel
-def _row_of(plane: Array, first: int, count: int, weight: Array, row: Array) -> None:
-    row[:] = 0.0
-    for k in range(count):
-        _add_row(plane[first + k], weight[k], row)
-
-
-@kernel
-def _scatter(
-    prob: Array, zf: Array, zc: Array, zw: Array, yf: Array, yc: Array, yw: Array,
-    xf: Array, xc: Array, xw: Array, strides: Array, out: Array,
-) -> None:  # fmt: skip
-    sz, sy, sx = strides[0], strides[1], strides[2]
-    plane = np.empty((prob.shape[1], prob.shape[2]), dtype=np.float32)
-    row = np.empty(prob.shape[2], dtype=np.float32)
-    line = np.empty(xf.size, dtype=np.float32)
-    for z in range(zf.size):
-        if zc[z] == 0:
-            continue
-        _plane_of(prob, zf[z], zc[z], zw[z], plane)
-        for y in range(yf.size):
-            if yc[y] == 0:
-                continue
-            _row_of(plane, yf[y], yc[y], yw[y], row)
-            _combine_columns(row, xf, xc, xw, 1, line)
-            start = z * sz + y * sy
-            for x in range(xf.size):
-                out[start + x * sx] = line[x]
-
-
-@kernel
-def _can_exceed(values: Array, threshold: float) -> Any:
-    """Whether a weighted mean of ``values`` could be above ``threshold``, rounding included."""
-    best = -np.float32(np.inf)
-    for v in values:
-        best = max(best, v)
-    return best + np.float32(1e-5) * abs(best) > threshold
-
-
-@kernel
-def _scatter_above(
-    prob: Array, zf: Array, zc: Array, zw: Array, yf: Array, yc: Array, yw: Array,
-    xf: Array, xc: Array, xw: Array, strides: Array, threshold: float, out: Array,
-) -> None:  # fmt: skip
-    """As ``_scatter``, the same arithmetic in the same order, where anything can be above the threshold."""
-    sz, sy, sx = strides[0], strides[1], strides[2]
-    plane = np.empty((prob.shape[1], prob.shape[2]), dtype=np.float32)
-    row = np.empty(prob.shape[2], dtype=np.float32)
-    line = np.empty(xf.size, dtype=np.float32)
-    hot = np.empty(prob.shape[0], dtype=np.bool_)
-    for z in range(prob.shape[0]):
-        hot[z] = _can_exceed(prob[z].ravel(), threshold)
-    for z in range(zf.size):
-        needed = False
-        for k in range(zc[z]):
-            needed |= hot[zf[z] + k]
-        if not needed:
-            continue
-        _plane_of(prob, zf[z], zc[z], zw[z], plane)
-        for y in range(yf.size):
-            if yc[y] == 0:
-                continue
-            _row_of(plane, yf[y], yc[y], yw[y], row)
-            if not _can_exceed(row, threshold):
-                continue
-            _combine_columns(row, xf, xc, xw, 1, line)
-            start = z * sz + y * sy
-            for x in range(xf.size):
-                out[start + x * sx] = line[x] > threshold
+                add_row(plane[yf[y] - y0 + ys * k], yw[y, k], row)
+            combine_columns(row, columns, xc, xw, xs, out[z, y])

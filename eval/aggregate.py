@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from . import stats
 from .names import DISTANCES, FOREGROUND, VOLUMES, metric_names, split_name
@@ -29,9 +30,9 @@ class Aggregate:
     Attributes:
         mean: over patients (a statistic that is no mean, like AUC, stands here too).
         ci95: its 95 % bootstrap interval over patients; None with fewer than 2, or with infinite values.
-        n: patients, those without a prediction included.
-        missing: patients with a case that has no prediction; they count as failures.
-        empty: patients with a case whose prediction holds nothing of this region.
+        n: patients (cases, where classes are scored), those without a prediction included.
+        missing: of them, with a case that has no prediction; they count as failures.
+        empty: of them, with a case whose prediction holds nothing of this region.
     """
 
     mean: float
@@ -51,12 +52,16 @@ class Summary:
             policies "nan" and "peer", and for relative volumes of an empty reference); absent when 0.
         empties: region -> cases with an empty prediction, an empty reference, both.
         records: the cases as they were counted, in order; failed ones with the values of the policy.
+        regions: region -> the reference's label values that it is made of.
+        details: what only this task has to say, JSON values by field name of the results file.
     """
 
     aggregate: dict[str, Aggregate]
     undefined: dict[str, int]
     empties: dict[str, dict[str, int]]
     records: tuple[CaseRecord, ...]
+    regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def summarise(

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import environment, scoring
-from .aggregate import summarise
-from .records import FAILED, SCORED, CaseRecord
+from . import environment
+from .records import FAILED, NO_REFERENCE, SCORED, CaseRecord
 from .results import Results, Scores
 
 if TYPE_CHECKING:
     from ..zoo.datasets import Dataset
     from ..zoo.model import Model
+    from .aggregate import Summary
     from .runner import Run
 
 
@@ -32,54 +32,76 @@ def results_of(
         session: what the process that computed says about itself.
         folder: where it will be saved, or None.
     """
-    scores = {name: _scores(run, name, records) for name in run.models}
+    in_order = {name: [records[name, case.id] for case in run.dataset.cases] for name in run.models}
+    scores = {name: _scores(run, name, found) for name, found in in_order.items()}
     main = scores.pop(run.name)
     return Results(
         scores=main,
-        task=run.options.task,
+        task=run.task.name,
         dataset=_dataset_facts(run.dataset, main.cases),
-        options={**run.options.scoring.to_dict(), "seed": run.options.seed},
+        options={**run.task.options, "seed": run.options.seed},
         code_version=environment.code_version(),
-        baselines=scores,
+        baselines={**scores, **_made(run, in_order[run.name])},
         environment=environment.describe(),
         session=session,
         folder=folder,
     )
 
 
-def _scores(run: Run, name: str, found: Mapping[tuple[str, str], CaseRecord]) -> Scores:
-    model, options = run.models[name], run.options
-    records = [found[name, case.id] for case in run.dataset.cases]
-    regions = scoring.regions_of(model)
-    summary = summarise(records, tuple(regions), options=options.scoring, seed=options.seed)
-    return Scores(
+def _scores(run: Run, name: str, records: Sequence[CaseRecord]) -> Scores:
+    model = run.models[name]
+    summary = run.task.summarise(model, records, run.options.seed)
+    return _from_summary(
+        summary,
         model={"name": name, "found": model.reference, "content_sha256": model.content_hash},
         contract=contract_facts(model),
         runtime=runtime_facts(model),
-        regions=regions,
-        counts=_counts(records),
+    )
+
+
+def _made(run: Run, records: Sequence[CaseRecord]) -> dict[str, Scores]:
+    """Baselines that need no model."""
+    made = run.task.made_baselines(records) if run.options.baseline else {}
+    return {
+        name: _from_summary(
+            run.task.summarise(run.model, baseline.records, run.options.seed),
+            model={"name": name, "found": baseline.found, "content_sha256": ""},
+            contract=None,
+            runtime={},
+        )
+        for name, baseline in made.items()
+    }
+
+
+def _from_summary(summary: Summary, **who: Any) -> Scores:
+    return Scores(
+        **who,
+        regions=summary.regions,
+        counts=_counts(summary.records),
         aggregate=summary.aggregate,
         undefined=summary.undefined,
         empties=summary.empties,
-        times=_times(records),
+        times=_times(summary.records),
         cases=summary.records,
+        details=summary.details,
     )
 
 
 def _counts(records: Sequence[CaseRecord]) -> dict[str, int]:
-    failed = sum(record.status == FAILED for record in records)
+    statuses = [record.status for record in records]
     return {
         "cases": len(records),
         "patients": len({record.patient for record in records}),
-        "scored": len(records) - failed,
-        "failed": failed,
+        "scored": statuses.count(SCORED),
+        "failed": statuses.count(FAILED),
+        "no_reference": statuses.count(NO_REFERENCE),
         "axial_slices": sum(record.slices for record in records),
     }
 
 
 def _times(records: Sequence[CaseRecord]) -> dict[str, Any]:
     """Mean seconds per patient by stage, and per axial slice; over the scored cases alone."""
-    scored = [record for record in records if record.status == SCORED]
+    scored = [record for record in records if record.status == SCORED and record.seconds]
     if not scored:
         return {"cases": 0}
     patients, slices = len({r.patient for r in scored}), sum(r.slices for r in scored)

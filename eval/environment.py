@@ -25,8 +25,8 @@ PACKAGES = (
 )
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 FLOORS = ("rasterize", "zoo", "eval")
-NO_EFFECT = ("cli.py", "report.py")
-"""Files that print and ask, and never compute."""
+NO_EFFECT = ("eval/cli.py", "eval/report.py", "eval/views/", "zoo/cli.py")
+"""What prints and asks, and never computes."""
 
 
 def describe() -> dict[str, Any]:
@@ -61,8 +61,9 @@ def code_version() -> str:
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for path in sorted(p for floor in FLOORS for p in (root / floor).rglob("*.py")):
-        if path.name not in NO_EFFECT:
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        name = path.relative_to(root).as_posix()
+        if not name.startswith(NO_EFFECT):
+            digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 

@@ -11,9 +11,15 @@ from typing import Any
 from ..zoo.errors import UsageError
 from .empty import parse_empty
 from .presets import get_preset
+from .tasks import AUTO, TASKS
 
-TASKS = ("segment",)
-BASELINE = "baseline:flair-threshold"
+TASKS_OF = {
+    "preset": ("segment",),
+    "empty": ("segment",),
+    "tolerance_mm": ("segment",),
+    "save_masks": ("segment",),
+}
+"""Options that are about some tasks only, and which."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Options(ScoreOptions):
     """All options of a run. Those of ``ScoreOptions`` change a case's numbers; the rest do not.
 
     Attributes:
-        task: "segment".
+        task: "auto" is the model's own; else "segment" or "classify".
         runtime: "auto", "onnxruntime" or "openvino".
         device: "auto", "cpu" or "cuda".
         precision: "fp32", "bf16", ...
@@ -59,13 +65,14 @@ class Options(ScoreOptions):
         limit: only the first so many cases.
         cases: only the cases with these ids.
         save_masks: folder for the predicted masks, or None.
-        baseline: whether the FLAIR-threshold baseline is scored on the same cases.
+        baseline: whether a trivial baseline is scored on the same cases: the FLAIR threshold beside masks,
+            the most frequent class beside classes.
         seed: of the bootstrap.
         parquet: also write ``cases.parquet``.
         overwrite: replace what the run folder holds.
     """
 
-    task: str = "segment"
+    task: str = AUTO
     runtime: str = "auto"
     device: str = "auto"
     precision: str = "fp32"
@@ -82,8 +89,8 @@ class Options(ScoreOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.task not in TASKS:
-            raise UsageError(f"task: got {self.task!r}, expected one of {', '.join(TASKS)}")
+        if self.task not in (AUTO, *TASKS):
+            raise UsageError(f"task: got {self.task!r}, expected one of {', '.join((AUTO, *TASKS))}")
         for name, least in (("threads", 1), ("workers", 0), ("limit", 1), ("seed", 0)):
             _whole(name, getattr(self, name), least)
         for name in ("contract", "save_masks"):
@@ -98,6 +105,17 @@ class Options(ScoreOptions):
     def scoring(self) -> ScoreOptions:
         """The part that changes a case's numbers."""
         return ScoreOptions(self.preset, self.empty, self.tolerance_mm)
+
+    def check_task(self, task: str) -> None:
+        """Refuse an option that has no meaning for ``task``: nobody should believe that it had an effect.
+
+        Raises:
+            UsageError: names it.
+        """
+        for name, tasks in TASKS_OF.items():
+            default = type(self).__dataclass_fields__[name].default
+            if task not in tasks and getattr(self, name) != default:
+                raise UsageError(f"{name}: is about the task {' or '.join(tasks)}; the task here is {task}")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Options:

@@ -14,13 +14,13 @@ from .records import CaseRecord
 from .stages import Job, Known, Loaded, finish, infer, load, nothing_known, run_case
 
 if TYPE_CHECKING:
-    from ..zoo.cases import Case
+    from ..zoo.images import AnyCase
 
 Keep = Callable[[Sequence[CaseRecord]], None]
 
 
 def stream(
-    job: Job, cases: Sequence[Case], known: Known = nothing_known, *, keep: Keep, workers: int = 2
+    job: Job, cases: Sequence[AnyCase], known: Known = nothing_known, *, keep: Keep, workers: int = 2
 ) -> None:
     """Run a job over cases.
 
@@ -41,7 +41,7 @@ def stream(
         _overlap(job, cases, known, keep, workers)
 
 
-def _overlap(job: Job, cases: Sequence[Case], known: Known, keep: Keep, workers: int) -> None:
+def _overlap(job: Job, cases: Sequence[AnyCase], known: Known, keep: Keep, workers: int) -> None:
     def settle(loaded: Loaded) -> None:
         keep(finish(job, loaded))
 
@@ -64,7 +64,7 @@ def _overlap(job: Job, cases: Sequence[Case], known: Known, keep: Keep, workers:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, job: Job, cases: Sequence[Case], known: Known, ahead: int
+    pool: ThreadPoolExecutor, job: Job, cases: Sequence[AnyCase], known: Known, ahead: int
 ) -> Iterator[Loaded]:
     """Loaded cases in order; at most ``ahead`` are loaded before they are asked for."""
     queue: deque[Future[Loaded]] = deque()

@@ -23,6 +23,7 @@ from . import files, jsonnum
 SCHEMA = "voxzoo.records/1"
 SCORED = "scored"
 FAILED = "failed"
+NO_REFERENCE = "no-reference"
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class CaseRecord:
         model: name of the model, as in the results.
         case: the case's id.
         patient: the patient's id; several cases may share it.
-        status: "scored", or "failed" when there is no prediction that could be scored.
-        reason: why it failed, in one line; "" when scored.
+        status: "scored"; "failed" when there is no prediction that could be scored; "no-reference" when
+            nothing says what is true, so that the case takes no part.
+        reason: why it was not scored, in one line; "" when it was.
         key: cache key; an equal key means an equal answer. "" when the case could not even be hashed.
         fingerprint: sha256 over the case's files; "" when they could not be read.
         metrics: flat name -> number (see ``docs/results.md``); empty when failed.
@@ -48,6 +50,8 @@ class CaseRecord:
         facts: what the dataset says about the case (grade and the like).
         seconds: stage -> wall seconds.
         mask_sha256: of the saved mask file; "" when none was asked for.
+        reference: what is true, where one word says it (the class); "" elsewhere.
+        answer: what the model answered, as its task records it (JSON values); {} for masks.
     """
 
     model: str
@@ -68,6 +72,8 @@ class CaseRecord:
     facts: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     mask_sha256: str = ""
+    reference: str = ""
+    answer: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready values."""

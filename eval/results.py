@@ -9,14 +9,14 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..zoo.errors import RunError
 from . import files, jsonnum
 from .aggregate import Aggregate
-from .records import FAILED, CaseRecord
+from .records import FAILED, NO_REFERENCE, CaseRecord
 
 VERSION = 1
 SCHEMA = f"voxzoo.results/{VERSION}"
@@ -38,6 +38,8 @@ class Scores:
         empties: region -> cases with an empty prediction, reference, both.
         times: seconds per patient and per axial slice, by stage.
         cases: one record per case, in the dataset's order, with the values that were counted.
+        details: what only this task has to say (classes and their confusion, say); in the file they stand
+            beside the other fields.
     """
 
     model: dict[str, str]
@@ -50,11 +52,17 @@ class Scores:
     empties: dict[str, dict[str, int]]
     times: dict[str, Any]
     cases: tuple[CaseRecord, ...]
+    details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def failures(self) -> tuple[CaseRecord, ...]:
         """The cases without a prediction."""
         return tuple(record for record in self.cases if record.status == FAILED)
+
+    @property
+    def without_reference(self) -> tuple[CaseRecord, ...]:
+        """The cases that took no part, because nothing says what is true of them."""
+        return tuple(record for record in self.cases if record.status == NO_REFERENCE)
 
     @property
     def seen_in_training(self) -> tuple[str, ...]:
@@ -65,17 +73,21 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
+        plain = {name: value for name, value in vars(self).items() if name != "details"}
         return {
-            **vars(self),
+            **plain,
             "regions": {name: list(values) for name, values in self.regions.items()},
             "aggregate": {name: _aggregate_to_dict(a) for name, a in self.aggregate.items()},
             "cases": [record.to_dict() for record in self.cases],
+            **self.details,
         }
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Scores:
-        """The inverse of ``to_dict``; other keys are left alone."""
-        values = {name: plain[name] for name in cls.__dataclass_fields__}
+        """The inverse of ``to_dict``; keys that neither it nor ``Results`` knows are details."""
+        known = [name for name in cls.__dataclass_fields__ if name != "details"]
+        values = {name: plain[name] for name in known}
+        values["details"] = {k: v for k, v in plain.items() if k not in known and k not in _OF_RESULTS}
         values["regions"] = {name: tuple(v) for name, v in plain["regions"].items()}
         values["aggregate"] = {name: _aggregate_from_dict(a) for name, a in plain["aggregate"].items()}
         values["cases"] = tuple(CaseRecord.from_dict(record) for record in plain["cases"])
@@ -88,7 +100,7 @@ class Results:
 
     Attributes:
         scores: the model's. In the file its fields stand at the top level.
-        task: "segment".
+        task: "segment" or "classify".
         dataset: name, kind, licence, source, cases, patients, sha256 over the cases' fingerprints.
         options: that change the numbers.
         code_version: of the sources that computed them.
@@ -176,6 +188,10 @@ class Results:
             **{n: plain[n] for n in ("task", "dataset", "options", "code_version", "environment", "session")},
             folder=folder,
         )
+
+
+_OF_RESULTS = ("schema", *(f.name for f in fields(Results)))
+"""Keys of the file that are not of the model's scores."""
 
 
 def _aggregate_to_dict(a: Aggregate) -> dict[str, Any]:

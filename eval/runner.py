@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..zoo.errors import RunError, UsageError
 from . import environment, files, pipeline, stages, tables
 from .assemble import contract_facts, results_of
-from .options import BASELINE, Options
+from .options import Options
 from .records import CaseRecord, Journal, cache_key
 from .results import Results
+from .tasks import open_task
 
 if TYPE_CHECKING:
     from ..zoo.datasets import Dataset
     from ..zoo.model import Model
+    from .tasks.base import Task
 
 DEFAULT_DATA = "phantom"
 
@@ -60,11 +62,13 @@ class Run:
         models: name -> model; the one that is asked about first, then the baseline.
         dataset: the cases.
         options: of the run.
+        task: how the models are asked and scored.
     """
 
     models: dict[str, Model]
     dataset: Dataset
     options: Options
+    task: Task
 
     @property
     def name(self) -> str:
@@ -86,8 +90,8 @@ class Run:
             "runtime": {"name": runtime.name, "version": runtime.version},
             "device": runtime.device,
             "precision": runtime.precision,
-            "task": self.options.task,
-            "options": self.options.scoring.to_dict(),
+            "task": self.task.name,
+            "options": dict(self.task.options),
             "code": environment.code_version(),
         }
 
@@ -142,11 +146,15 @@ def prepare_run(model: Any, data: Any, options: Options) -> Run:
     """Load the models and open the dataset; nothing is computed or written."""
     if options.parquet:
         tables.require_parquet()
-    models = [_load(model, options)]
-    if options.baseline and models[0].name != BASELINE:
-        models.append(_load(BASELINE, replace(options, runtime="auto", device="auto", precision="fp32")))
+    asked = _load(model, options)
+    task = open_task(asked, options)
+    models = {asked.name: asked}
+    for name in task.baselines if options.baseline else ():
+        if name not in models:
+            models[name] = _load(name, replace(options, runtime="auto", device="auto", precision="fp32"))
     dataset = _open(data, options)
-    return Run({m.name: m for m in models}, dataset, options)
+    task.check(dataset)
+    return Run(models, dataset, options, task)
 
 
 def _load(model: Any, options: Options) -> Model:
@@ -185,11 +193,6 @@ def _check_cases(dataset: Dataset) -> None:
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
         raise UsageError(f"{dataset.name}: {len(twice)} case ids occur more than once, like {twice[0]!r}")
-    if not any(case.has_reference for case in dataset.cases):
-        raise UsageError(
-            f"{dataset.name}: none of its {len(ids)} cases has a reference segmentation, so there is nothing "
-            "to score against; voxzoo.load(model)(folder).save(path) only predicts"
-        )
 
 
 def execute(run: Run, folder: Path | None, watcher: Watcher) -> Results:
@@ -240,8 +243,7 @@ def _compute(run: Run, folder: Path | None, journal: Journal | _MemoryJournal, w
     job = stages.Job(
         models=run.models,
         identities={name: run.identity(name) for name in run.models},
-        scoring=run.options.scoring,
-        save_masks=run.options.save_masks,
+        task=run.task,
     )
     session.run(job)
     return results_of(run, session.records, session.describe(), folder)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..zoo.errors import MissingDependencyError
-from .names import metric_names
-from .records import CaseRecord
+from .records import CaseRecord, flatten
 from .results import Scores
 
 PIP_LINE = 'pip install "voxzoo[parquet]"'
@@ -21,19 +22,38 @@ def rows(scores: Scores) -> list[dict[str, Any]]:
     The metrics are the values that were counted: a failed case shows what the policy gave it.
     Undefined numbers and unknown facts are None.
     """
-    facts = sorted({name for record in scores.cases for name in record.facts})
-    stages = list(dict.fromkeys(stage for record in scores.cases for stage in record.seconds))
-    return [_row(record, scores, facts, stages) for record in scores.cases]
+    columns = _Columns.of(scores.cases)
+    return [_row(record, scores, columns) for record in scores.cases]
 
 
-def _row(record: CaseRecord, scores: Scores, facts: list[str], stages: list[str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Columns:
+    """Names that occur in any record, each once, in the order in which they come."""
+
+    answer: list[str]
+    metrics: list[str]
+    stages: list[str]
+    facts: list[str]
+
+    @classmethod
+    def of(cls, records: Sequence[CaseRecord]) -> _Columns:
+        parts = zip(*((flatten(r.answer), r.metrics, r.seconds, r.facts) for r in records), strict=True)
+        names = (list(dict.fromkeys(name for one in part for name in one)) for part in parts)
+        answer, metrics, stages, facts = names
+        has_words = any(record.reference for record in records)
+        return cls(["reference", *answer] if has_words else answer, metrics, stages, sorted(facts))
+
+
+def _row(record: CaseRecord, scores: Scores, columns: _Columns) -> dict[str, Any]:
     row: dict[str, Any] = {
         "case": record.case,
         "patient": record.patient,
         "status": record.status,
         "reason": record.reason,
     }
-    for name in metric_names(tuple(scores.regions)):
+    answer = {"reference": record.reference or None, **flatten(record.answer)}
+    row.update({name: answer.get(name) for name in columns.answer})
+    for name in columns.metrics:
         value = record.metrics.get(name, math.nan)
         row[name] = None if math.isnan(value) else value
     for region in scores.empties:
@@ -42,8 +62,8 @@ def _row(record: CaseRecord, scores: Scores, facts: list[str], stages: list[str]
     row["shape"] = "x".join(map(str, record.shape)) or None
     row["spacing_mm"] = "x".join(f"{s:g}" for s in record.spacing_mm) or None
     row["axial_slices"] = record.slices or None
-    row.update({f"seconds_{stage}": record.seconds.get(stage) for stage in stages})
-    row.update({_fact_column(name, row): record.facts.get(name) for name in facts})
+    row.update({f"seconds_{stage}": record.seconds.get(stage) for stage in columns.stages})
+    row.update({_fact_column(name, row): record.facts.get(name) for name in columns.facts})
     row["sha256"] = record.fingerprint or None
     return row
 

@@ -10,6 +10,7 @@ from voxzoo.eval import pipeline, scoring, stages
 from voxzoo.eval.options import Options, ScoreOptions
 from voxzoo.eval.results import Results
 from voxzoo.eval.runner import evaluate
+from voxzoo.eval.tasks.segment import Segment
 from voxzoo.zoo.errors import ContractError, GridError, InputError, RunError, UsageError
 
 
@@ -86,7 +87,14 @@ def test_every_kind_of_failure_is_named_and_counted(toys, tmp_path):
     assert "toy is broken" in reasons["case5"]
     dice = results.aggregate["dice"]
     assert (dice.n, dice.missing, dice.mean) == (6, 5, pytest.approx(2 / 3 / 6))
-    assert results.scores.counts == {"cases": 6, "patients": 6, "scored": 1, "failed": 5, "axial_slices": 40}
+    assert results.scores.counts == {
+        "cases": 6,
+        "patients": 6,
+        "scored": 1,
+        "failed": 5,
+        "no_reference": 0,
+        "axial_slices": 40,
+    }
 
 
 def test_an_unexpected_error_of_a_runtime_fails_its_case_only(toys, dataset):
@@ -138,7 +146,7 @@ def test_threads_change_nothing(toys, dataset, workers):
 def test_loading_does_not_run_ahead_without_bound(toys):
     begun = []
     cases = [toys.case(i) for i in range(30)]
-    job = stages.Job({"toy": toys.model()}, {"toy": {}}, ScoreOptions())
+    job = stages.Job({"toy": toys.model()}, {"toy": {}}, Segment())
 
     class Watched(type(job.models["toy"])):
         def prepare(self, case):

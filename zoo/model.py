@@ -60,6 +60,11 @@ class Model(Protocol):
     content_hash: str
     runtime: RuntimeInfo
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What was chosen when the model was loaded and changes its answers: part of a run's identity."""
+        ...
+
     def prepare(self, case: Any) -> Any:
         """Read and preprocess a case."""
         ...
@@ -87,6 +92,11 @@ class Steps:
     """``predict`` and ``__call__`` of every model, from its three steps."""
 
     contract: Contract
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What was chosen when the model was loaded and changes its answers."""
+        return {}
 
     def prepare(self, case: Any) -> Any:
         """Read and preprocess a case."""

@@ -22,9 +22,8 @@ from .contract import Contract
 from .errors import ContractError, IntegrityError, ModelError, ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from .classifier import ClassifierModel
     from .model import Model
-    from .volume_model import VolumeModel
+    from .runtimes.base import Session
 
 SCHEMA = "voxzoo.registry/1"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -175,6 +174,7 @@ def load(
     precision: str = "fp32",
     threads: int | None = None,
     contract: str | os.PathLike[str] | Contract | None = None,
+    flips: str = "none",
 ) -> Model:
     """Load a model, verified, ready to be called.
 
@@ -186,12 +186,14 @@ def load(
         threads: inside one call; default: the physical cores this process may use.
         contract: for a file that has none inside: a Contract, or the path of its JSON. It wins over one
             inside.
+        flips: of models that segment: "none"; "lr" takes the mean of the probabilities over the input and
+            its left-right mirror image, "all" over all eight mirror images. Each costs a run of the network.
 
     Raises:
         ModelNotFoundError, ModelError, ContractError, IntegrityError: it cannot be found or trusted.
         DeviceError: device or precision are not to be had.
         MissingDependencyError: no runtime is installed.
-        UsageError: an unknown word.
+        UsageError: an unknown word, or flips for a model that cannot have them.
 
     Example:
         >>> import numpy as np
@@ -203,6 +205,7 @@ def load(
     if text.startswith(BASELINE_PREFIX):
         from .runtimes import baseline
 
+        _no_flips(flips, text)
         return baseline.load(text.removeprefix(BASELINE_PREFIX), runtime, device, precision)
     from .runtimes.base import open_session
 
@@ -211,18 +214,28 @@ def load(
     how, agreed = _contract(found.how, file, contract)
     session = open_session(file.name, runtime, device, precision, threads)
     tell_terms(agreed)
-    return _model_class(agreed)(agreed, session, how, file.content_sha256)
+    return _model(agreed, session, how, file.content_sha256, flips)
 
 
-def _model_class(contract: Contract) -> type[VolumeModel] | type[ClassifierModel]:
+def _model(contract: Contract, session: Session, how: str, content_hash: str, flips: str) -> Model:
     """What runs a contract's task."""
     if contract.task == "classify":
         from .classifier import ClassifierModel
 
-        return ClassifierModel
+        _no_flips(flips, contract.name)
+        return ClassifierModel(contract, session, how, content_hash)
+    if contract.input.window == "sliding":
+        from .sliding import SlidingModel
+
+        return SlidingModel(contract, session, how, content_hash, flips)
     from .volume_model import VolumeModel
 
-    return VolumeModel
+    return VolumeModel(contract, session, how, content_hash, flips)
+
+
+def _no_flips(flips: str, name: str) -> None:
+    if flips != "none":
+        raise UsageError(f"flips {flips!r}: {name} is not a network that segments; leave flips at none")
 
 
 def tell_terms(contract: Contract) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from . import decode
 from .contract import Contract
 from .errors import ModelError
+from .flips import check_flips, mean_over_flips
 from .inputs import check_case
 from .mask import Mask
 from .model import Steps
@@ -30,13 +31,18 @@ class VolumeModel(Steps):
         session: the opened file.
         reference: how it was found, printable.
         content_hash: sha256 of the file's content.
+        flips: a word of ``flips.FLIPS``: probabilities are means over so mirrored copies of the input.
 
     Raises:
         ContractError: inputs and outputs of the network are not what the contract says.
+        UsageError: unknown flips, or labels that have a side.
     """
 
-    def __init__(self, contract: Contract, session: Session, reference: str, content_hash: str) -> None:
+    def __init__(
+        self, contract: Contract, session: Session, reference: str, content_hash: str, flips: str = "none"
+    ) -> None:
         check_ports(contract, session)
+        self.flips = check_flips(flips, contract.labels.values())
         self.contract = contract
         self.name = contract.name
         self.reference = reference
@@ -46,6 +52,11 @@ class VolumeModel(Steps):
 
     def __repr__(self) -> str:
         return f"<voxzoo model {self.name} {self.contract.version}: {self.reference}; {self.runtime}>"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What was chosen when the model was loaded and changes its answers."""
+        return {"flips": self.flips}
 
     def prepare(self, case: Case) -> Prepared:
         """The network's input for ``case``, and the way back.
@@ -62,8 +73,15 @@ class VolumeModel(Steps):
         Raises:
             ModelError: the network fails, or gives another shape than it should, or NaN.
         """
+        return self.probabilities(prepared.tensor)
+
+    def probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network says of its input (C, D, H, W): (K, D, H, W) float32, the mean over the flips."""
+        return mean_over_flips(self._run, tensor, self.flips)
+
+    def _run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         output = self.contract.output
-        raw = np.asarray(self._session.run(prepared.tensor[None], output.name), dtype=np.float32)
+        raw = np.asarray(self._session.run(tensor[None], output.name), dtype=np.float32)
         wanted = (1, len(output.channels), *self.contract.input.shape)
         if raw.shape != wanted:
             raise ModelError(f"{self.name}: the network gave shape {raw.shape}, expected {wanted}")

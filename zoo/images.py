@@ -121,13 +121,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         if path.suffix.lower() in (".tif", ".tiff") and (pages := cv2.imcount(str(path))) > 1:
             raise CaseError(f"{path}: holds {pages} pages; one image in a file was expected")
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:
         raise CaseError(f"{path}: cannot be decoded: {' '.join(str(error).split())}") from None
     if image is None:
         raise CaseError(f"{path}: not an image, or a damaged one; {', '.join(SUFFIXES)} are read")
-    return np.ascontiguousarray(_to_8_bits(image, path)[..., ::-1])
+    image = _to_8_bits(image, path)
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., ::-1].copy()
 
 
 def prepare_image(image: ImageCase | NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:

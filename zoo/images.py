@@ -238,7 +238,7 @@ def _is_cut(content: bytes) -> bool:
     data; a PNG ends with the chunk IEND.
     """
     if content.startswith(b"\xff\xd8"):
-        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+        return content.rfind(b"\xff\xd9") <= content.rfind(b"\xff\xda")
     return content.startswith(b"\x89PNG") and b"IEND" not in content[-1024:]
 
 

@@ -124,18 +124,19 @@ def readable(text: str) -> str:
     return _BREAKS.sub("\n", text)
 
 
-_DECLINED = re.compile(r"\b(?:can(?:no|['\u2019])t|unable|sorry|not able to|decline)\b", re.IGNORECASE)
+_DECLINED = ("can't", "can\u2019t", "cannot", "unable to", "not able to", "sorry", "i decline")
 
 
 def no_answer(text: str, wanted: str) -> str:
     """Why a text without ``wanted`` in it is refused."""
     if not text.strip():
         return "the answer is empty"
-    return f"the model declined: no {wanted} in it" if _DECLINED.search(text) else f"no {wanted} in it"
+    lower = text.lower()
+    declined = any(phrase in lower for phrase in _DECLINED)
+    return f"the model declined: no {wanted} in it" if declined else f"no {wanted} in it"
 
 
 _POINT = re.compile(r"""\(\s*([-+.'"0-9]+)\s*,\s*([-+.'"0-9]+)\s*\)""")
-_DIGITS = re.compile(r"[0-9]+")
 
 
 def points_in(text: str) -> tuple[list[Point], list[str]]:
@@ -147,7 +148,7 @@ def points_in(text: str) -> tuple[list[Point], list[str]]:
     """
     found = list(_POINT.finditer(text))
     pairs = [match.groups() for match in found]
-    plain = [pair for pair in pairs if _DIGITS.fullmatch(pair[0]) and _DIGITS.fullmatch(pair[1])]
+    plain = [pair for pair in pairs if (pair[0] + pair[1]).isdigit()]
     points = [whole_point(*pair) for pair in plain]
     near = [point for point in points if point is not None]
     remarks = _count(len(pairs) - len(plain), "with a sign, a fraction or quotes left out")
@@ -162,10 +163,10 @@ def points_in(text: str) -> tuple[list[Point], list[str]]:
 
 def whole_point(row: str, col: str) -> Point | None:
     """Two runs of digits (with a sign or not) as a point; None beyond a million."""
-    if max(len(row), len(col)) > 12:
+    if len(row) > 12 or len(col) > 12:
         return None
     point = int(row), int(col)
-    return point if max(map(abs, point)) <= FARTHEST else None
+    return None if abs(point[0]) > FARTHEST or abs(point[1]) > FARTHEST else point
 
 
 def _count(n: int, what: str) -> list[str]:

@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..slices2d import SliceRule
 from .answers import (
     FARTHEST,
     FRAME,
@@ -39,6 +38,7 @@ from .answers import (
 )
 from .gbnf import number_rule
 from .prompt import worded
+from .slices import SliceRule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

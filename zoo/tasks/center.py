@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..slices2d import SliceRule
 from .answers import (
     FRAME,
     Frame,
@@ -34,6 +33,7 @@ from .answers import (
 )
 from .gbnf import number_rule
 from .prompt import worded
+from .slices import SliceRule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..slices2d import SliceRule
 from .answers import FRAME, Frame, Parsed, accept, check_parser, no_answer, readable, refuse, shorten
 from .prompt import worded
+from .slices import SliceRule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

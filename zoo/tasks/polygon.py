@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..slices2d import SliceRule
 from .answers import (
     FRAME,
     Frame,
@@ -31,8 +30,8 @@ from .answers import (
     shorten,
 )
 from .gbnf import number_rule
-from .outline import outline
 from .prompt import worded
+from .slices import SliceRule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,6 +102,8 @@ class PolygonTask:
 
     def target(self, mask: NDArray[Any] | None = None, grade: str | None = None) -> tuple[Point, ...] | None:
         """3 to 15 pixels around the mask's largest part, clockwise from the north-most; None without one."""
+        from .outline import outline
+
         return None if mask is None or not mask.any() else outline(mask, MOST_POINTS)
 
 
@@ -116,10 +117,11 @@ def _framed(points: list[Point], repairs: list[str], frame: Frame) -> Parsed:
     rows, cols = zip(*points, strict=True)
     if min(rows) >= frame[0] or min(cols) >= frame[1]:
         return refuse("the polygon lies outside the frame", repairs, points)
+    if max(rows) < frame[0] and max(cols) < frame[1]:
+        return accept(tuple(points), points, repairs)
     inside = tuple(fit_point(point, frame) for point in points)
     moved = sum(a != b for a, b in zip(points, inside, strict=True))
-    if moved:
-        repairs.append(f"{moved} point{'s' if moved > 1 else ''} moved to the border of the frame")
+    repairs.append(f"{moved} point{'s' if moved > 1 else ''} moved to the border of the frame")
     return accept(inside, points, repairs)
 
 

@@ -24,7 +24,7 @@ from .answers import FRAME, Frame, Parsed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..slices2d import SliceRule
+    from .slices import SliceRule
 
 __all__ = ["PROMPT_TASKS", "Prompt", "PromptTask", "choose_prompt", "fill", "prompt_task", "worded"]
 
@@ -177,7 +177,7 @@ def fill(text: str, slices: SliceRule) -> str:
     """Replace {modality}, {plane}, {rows}, {cols}, {last_row} and {last_col}; other braces stay as they are.
 
     Example:
-        >>> from voxzoo.zoo.slices2d import SliceRule
+        >>> from voxzoo.zoo.tasks.slices import SliceRule
         >>> fill("{plane} {modality}, rows 0-{last_row}, {other}", SliceRule())
         'axial FLAIR, rows 0-127, {other}'
     """

@@ -185,6 +185,8 @@ def _check_output(contract: Contract) -> None:
     if output.kind == "classes":
         if dict(labels) != dict(enumerate(output.channels)):
             checks.fail("labels", dict(labels), f"the classes by index: {dict(enumerate(output.channels))}")
+        if isinstance(contract.input, InputSpec) and contract.input.window != "whole":
+            checks.fail("input.window", contract.input.window, '"whole": answers of windows make no class')
         return
     if isinstance(contract.input, ImageSpec):
         checks.fail("input", contract.input, "a volume: 2-D images are classified only")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from . import checks, onnxfile
-from .contract import Contract
+from .contract import Contract, InputSpec
 from .errors import ContractError, IntegrityError, ModelError, ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _model(contract: Contract, session: Session, how: str, content_hash: str, fl
 
         _no_flips(flips, contract.name)
         return ClassifierModel(contract, session, how, content_hash)
-    if contract.input.window == "sliding":
+    if isinstance(contract.input, InputSpec) and contract.input.window == "sliding":
         from .sliding import SlidingModel
 
         return SlidingModel(contract, session, how, content_hash, flips)

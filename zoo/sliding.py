@@ -80,8 +80,8 @@ class SlidingModel(VolumeModel):
         Raises:
             CaseError: as ``preprocess.prepare``.
         """
-        check_case(case, self.contract.input)
-        return prepare_windows(case, self.contract.input)
+        check_case(case, self._spec)
+        return prepare_windows(case, self._spec)
 
     def infer(self, prepared: WindowedScan) -> NDArray[np.uint8]:  # type: ignore[override]
         """Labels on the case's own grid, before anything is cleaned up.
@@ -89,7 +89,7 @@ class SlidingModel(VolumeModel):
         Raises:
             ModelError: the network fails, or gives another shape than it should, or NaN.
         """
-        spec, contract = self.contract.input, self.contract
+        spec, contract = self._spec, self.contract
 
         def answer(corner: Corner) -> NDArray[np.float32] | None:
             tensor = prepared.window(corner, spec.shape)

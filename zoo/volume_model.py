@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from . import decode
-from .contract import Contract
+from .contract import Contract, InputSpec
 from .errors import ModelError
 from .flips import check_flips, mean_over_flips
 from .inputs import check_case
@@ -44,6 +44,7 @@ class VolumeModel(Steps):
         check_ports(contract, session)
         self.flips = check_flips(flips, contract.labels.values())
         self.contract = contract
+        self._spec = cast(InputSpec, contract.input)  # a contract that segments has no other
         self.name = contract.name
         self.reference = reference
         self.content_hash = content_hash
@@ -64,8 +65,8 @@ class VolumeModel(Steps):
         Raises:
             CaseError: it is an image; else as ``preprocess.prepare``.
         """
-        check_case(case, self.contract.input)
-        return prepare(case, self.contract.input)
+        check_case(case, self._spec)
+        return prepare(case, self._spec)
 
     def infer(self, prepared: Prepared) -> NDArray[np.float32]:
         """Probabilities (K, D, H, W), float32, on the network's grid.
@@ -82,7 +83,7 @@ class VolumeModel(Steps):
     def _run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         output = self.contract.output
         raw = np.asarray(self._session.run(tensor[None], output.name), dtype=np.float32)
-        wanted = (1, len(output.channels), *self.contract.input.shape)
+        wanted = (1, len(output.channels), *self._spec.shape)
         if raw.shape != wanted:
             raise ModelError(f"{self.name}: the network gave shape {raw.shape}, expected {wanted}")
         if not np.isfinite(raw.sum(dtype=np.float64)):

@@ -1,8 +1,9 @@
-"""``zoo-train``: make a bundled model again, from its recipe."""
+"""``zoo-train``: make a model from its recipe."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 from ..rasterize.errors import VoxzooError
 
 if TYPE_CHECKING:
+    from .progress import Progress
     from .recipe import Recipe
 
 
@@ -22,25 +24,22 @@ if TYPE_CHECKING:
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Training folder; resumes if it has one."
 )
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1.")
+@click.option("--resume", is_flag=True, help="Only go on: an error if --out holds no training.")
+@click.option("--cv", is_flag=True, help="Train every fold (OUT/fold0 ...) and sum up in cv.json and cv.csv.")
 @click.option("--fold", type=click.IntRange(0), help="Hold out this fold of a patient-wise split.")
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Folds of that split.")
+@click.option("--init", type=click.Path(path_type=Path), help="Begin with these weights (safetensors).")
 @click.option("--steps", type=click.IntRange(1), help="Fewer or more optimiser steps than the recipe says.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: torch's]")
 def command(recipe: str, data: tuple[str, ...], out: Path, **options: Any) -> None:
     """Train RECIPE (a bundled name such as cnn3d-seg, or a .toml file) and export it to ONNX.
 
     The same command goes on with a training that was interrupted. With --fold the patients of that fold are
-    never learned from, and the held-out Dice in curve.jsonl is theirs.
+    never learned from, and the held-out score in curve.jsonl is theirs. --cv does so for every fold.
     """
-    from dataclasses import replace
-
-    from .recipe import load_recipe
-
-    loaded = load_recipe(recipe)
-    if options["steps"]:
-        loaded = replace(loaded, fit=replace(loaded.fit, steps=options["steps"]))
     _require_torch()
-    _train(loaded, data, out, options)
+    _train(recipe, data, out, options)
 
 
 def main() -> None:
@@ -68,22 +67,41 @@ def _require_torch() -> None:
         raise MissingDependencyError(f'training needs {error.name}: pip install "voxzoo[train]"') from error
 
 
-def _train(recipe: Recipe, data: tuple[str, ...], out: Path, options: dict[str, Any]) -> None:
+def _train(name: str, data: tuple[str, ...], out: Path, options: dict[str, Any]) -> None:
     import torch
 
-    from .making import collect, finish
-    from .train import train
+    from . import device as devices
+    from . import session
+    from .material import gather
+    from .weights import read_weights
 
+    recipe = _recipe(name, options["steps"])
+    session.check_options(options["fold"], options["cv"])
+    if options["resume"]:
+        session.check_resumable(out, options["cv"])
+    if options["init"]:
+        read_weights(options["init"])
+    device = devices.pick(options["device"])
     if options["threads"]:
         torch.set_num_threads(options["threads"])
-    chosen = collect(recipe, data, options["fold"], options["folds"], click.echo)
-    network = train(recipe, chosen, out, _say)
-    for line in finish(recipe, network, chosen, out):
+    material = gather(recipe, data, click.echo)
+    run = session.Session(recipe, material, out, device, _progress, options["init"])
+    folds = options["folds"]
+    for line in run.crossed(folds) if options["cv"] else run.single(options["fold"], folds):
         click.echo(line)
 
 
-def _say(line: dict[str, Any]) -> None:
-    dice = line["dice"].values()
-    held_out = f"held-out Dice {sum(dice) / len(dice):.4f}, " if dice else ""
-    minutes = line["seconds_left"] / 60
-    click.echo(f"step {line['step']}/{line['of']}: loss {line['loss']:.4f}, {held_out}{minutes:.0f} min left")
+def _recipe(name: str, steps: int | None) -> Recipe:
+    from .recipe import load_recipe
+
+    recipe = load_recipe(name)
+    if not steps:
+        return recipe
+    every = recipe.fit.validate_every or steps
+    return replace(recipe, fit=replace(recipe.fit, steps=steps, epochs=0, validate_every=every))
+
+
+def _progress() -> Progress:
+    from .progress import Live, Plain
+
+    return Live() if sys.stdout.isatty() else Plain(click.echo)

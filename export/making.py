@@ -1,116 +1,88 @@
-"""From a recipe and data folders to a training set, and from a trained network to a model file."""
+"""From a trained network to a model file: contract, export, and the proof that the file computes the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from torch import nn
 
-from ..zoo.cases import Case
 from ..zoo.contract import Contract, OutputSpec
-from ..zoo.datasets import open_dataset
-from ..zoo.errors import ModelError, UsageError
-from ..zoo.phantom import phantom_dataset
-from ..zoo.splits import make_splits
+from ..zoo.errors import ModelError
 from ..zoo.tasks.segment import LABELS, REGION_NAMES
-from .networks.cnn3d_seg import WithSigmoid
 from .onnx import export_onnx, parity
 from .recipe import Recipe
-from .samples import TrainingVolume, load_volumes
-from .train import TrainingSet
+from .tasks.base import TrainingTask
+from .tasks.classify import ClassifyTask
 
-#: Largest difference between torch and onnxruntime that an export of plain convolutions may show.
-TOLERANCE = 1e-5
-
-
-def collect(
-    recipe: Recipe,
-    data: Sequence[str],
-    fold: int | None = None,
-    folds: int = 5,
-    say: Callable[[str], None] = lambda line: None,
-) -> TrainingSet:
-    """Load what the recipe trains on.
-
-    Args:
-        recipe: its data section chooses among the cases.
-        data: dataset folders.
-        fold: patients of this fold are held out; None trains on all.
-        folds: how many folds.
-        say: told what is being loaded.
-
-    Raises:
-        UsageError: no case left to train on, or no such fold.
-    """
-    cases = [case for folder in data for case in open_dataset(folder).cases if _wanted(case, recipe)]
-    if not cases:
-        wanted = f" of collection {recipe.data.collection!r}" if recipe.data.collection else ""
-        raise UsageError(f"no segmented case{wanted} in {', '.join(data)}: nothing to train on")
-    away = _held_out(cases, fold, folds, recipe.seed)
-    say(f"{len(cases) - len(away)} patients' cases to learn from, {len(away)} held out; loading")
-    volumes = load_volumes(cases, recipe)
-    spec = recipe.input
-    say(f"making {recipe.data.phantoms} phantoms")
-    made = phantom_dataset(
-        n=recipe.data.phantoms,
-        seed=recipe.data.phantom_seed,
-        shape=spec.shape[::-1],
-        spacing_mm=spec.spacing_mm[::-1],
-    )
-    return TrainingSet(
-        real=[v for v in volumes if v.case not in away],
-        phantoms=load_volumes(made.cases, recipe),
-        held_out=[v for v in volumes if v.case in away],
-    )
+#: Largest difference between torch and onnxruntime that an export may show: plain, and with normalisation.
+TOLERANCE, TOLERANCE_NORMALISED = 1e-5, 5e-5
 
 
-def finish(recipe: Recipe, network: nn.Module, data: TrainingSet, folder: Path) -> Iterator[str]:
-    """Export the trained network and prove that the file computes what torch does.
+def finish(recipe: Recipe, network: nn.Module, task: TrainingTask, folder: Path) -> Iterator[str]:
+    """Calibrate (classifiers), export, and prove that the file computes what torch does.
 
     Yields:
         Lines to print.
 
     Raises:
-        ModelError: the exported file differs from torch beyond ``TOLERANCE``.
+        ModelError: the exported file differs from torch beyond the tolerance.
     """
-    deployed = WithSigmoid(network)
-    path = folder / f"{recipe.name}.onnx"
-    export_onnx(deployed, contract_of(recipe, data), path)
-    worst = max(parity(deployed, path, v.image.astype(np.float32)) for v in _a_few(data))
-    if worst > TOLERANCE:
+    facts: dict[str, Any] = task.describe()
+    degrees = 1.0
+    if isinstance(task, ClassifyTask):
+        found = task.calibration(network)
+        yield str(found) if found else "not calibrated: no case was held out (give --fold)"
+        facts["calibration"] = found.to_dict() if found else None
+        degrees = found.temperature if found else 1.0
+    yield export(task.deployed(network), contract_of(recipe, facts, degrees), task, folder)
+
+
+def export(deployed: nn.Module, contract: Contract, task: TrainingTask, folder: Path) -> str:
+    """Write the ONNX file and prove it on a few real inputs; the line to print."""
+    path = folder / f"{contract.name}.onnx"
+    export_onnx(deployed, contract, path)
+    worst = max(parity(deployed, path, image) for image in task.examples(2))
+    allowed = tolerance(deployed)
+    if worst > allowed:
         path.unlink()
-        raise ModelError(f"{path}: differs from torch by {worst:.1e}, more than {TOLERANCE:.0e}; not kept")
-    yield f"exported {path} ({path.stat().st_size / 1e6:.2f} MB), max difference from torch {worst:.1e}"
+        raise ModelError(f"{path}: differs from torch by {worst:.1e}, more than {allowed:.0e}; not kept")
+    return f"exported {path} ({path.stat().st_size / 1e6:.2f} MB), max difference from torch {worst:.1e}"
 
 
-def contract_of(recipe: Recipe, data: TrainingSet) -> Contract:
-    """The contract of the model that ``recipe`` makes from ``data``."""
-    seen = data.describe()
+def tolerance(network: nn.Module) -> float:
+    """The difference that rounding explains: normalisation layers add to it."""
+    normalised = any("Norm" in type(module).__name__ for module in network.modules())
+    return TOLERANCE_NORMALISED if normalised else TOLERANCE
+
+
+def contract_of(recipe: Recipe, facts: dict[str, Any], temperature: float = 1.0) -> Contract:
+    """The contract of the model that ``recipe`` makes.
+
+    Args:
+        recipe: with its steps settled.
+        facts: case ids by role (``real``, ``phantoms``, ``held_out``), and whatever else there is to say.
+        temperature: of a classifier.
+    """
+    told = {k: v for k, v in facts.items() if k not in ("real", "phantoms", "held_out") and v is not None}
     return Contract(
         name=recipe.name,
         version=recipe.version,
-        task="segment",
+        task=recipe.task,
         input=recipe.input,
-        output=OutputSpec(
-            name="probability",
-            kind="regions",
-            channels=recipe.regions,
-            threshold=recipe.threshold,
-            min_component_mm3=recipe.min_component_mm3,
-            min_component_share=recipe.min_component_share,
-        ),
-        labels=labels_of(recipe.regions),
+        output=_classes(recipe, temperature) if recipe.task == "classify" else _regions(recipe),
+        labels=dict(enumerate(recipe.classes)) if recipe.task == "classify" else labels_of(recipe.regions),
         licence=recipe.licence,
         training={
             "recipe": recipe.name,
             "command": f"zoo-train {recipe.name} --data DIR --out RUN",
             "seed": recipe.seed,
             "steps": recipe.fit.steps,
-            "cases": seen["real"],
-            "phantoms": len(seen["phantoms"]),
-            "held_out": seen["held_out"],
+            "cases": facts["real"],
+            "phantoms": len(facts["phantoms"]),
+            "held_out": facts["held_out"],
+            **told,
         },
     )
 
@@ -122,17 +94,24 @@ def labels_of(regions: Sequence[str]) -> dict[int, str]:
     return dict(LABELS)
 
 
-def _wanted(case: Case, recipe: Recipe) -> bool:
-    return case.has_reference and case.facts.get("collection", "").startswith(recipe.data.collection)
+def _regions(recipe: Recipe) -> OutputSpec:
+    return OutputSpec(
+        name="probability",
+        kind="regions",
+        channels=recipe.regions,
+        threshold=recipe.threshold,
+        min_component_mm3=recipe.min_component_mm3,
+        min_component_share=recipe.min_component_share,
+        min_region_mm3=dict(recipe.min_region_mm3),
+    )
 
 
-def _held_out(cases: Sequence[Case], fold: int | None, folds: int, seed: int) -> set[str]:
-    if fold is None:
-        return set()
-    if fold >= folds:
-        raise UsageError(f"--fold {fold} of {folds} folds: the last one is {folds - 1}")
-    return set(make_splits(cases, folds=folds, seed=seed).test(fold))
-
-
-def _a_few(data: TrainingSet) -> list[TrainingVolume]:
-    return [*data.held_out, *data.real, *data.phantoms][:2]
+def _classes(recipe: Recipe, temperature: float) -> OutputSpec:
+    return OutputSpec(
+        name="logits",
+        kind="classes",
+        channels=recipe.classes,
+        activation="softmax",
+        temperature=temperature,
+        target=recipe.target,
+    )

@@ -37,7 +37,11 @@ class DataSpec:
         phantom_share: share of the training samples that come from phantoms.
         tumour_share: share of the samples whose crop lies around a tumour voxel.
         oversample: draw every class equally often, however few cases it has (classify only).
-        real: learn from real cases too; False trains on phantoms alone and validates on the real cases.
+        real: learn from real cases too; False trains on phantoms alone and holds every real case out.
+        phantoms_held_out: further phantoms of the series, never learned from, to validate and calibrate on
+            (classify only).
+        alike, series, run: images that may show one patient are kept on one side of a split: see
+            ``likeness.grouped`` (2-D only; alike = 1 and series = "" group nothing).
     """
 
     collection: str = ""
@@ -47,9 +51,14 @@ class DataSpec:
     tumour_share: float = 0.6
     oversample: bool = False
     real: bool = True
+    phantoms_held_out: int = 0
+    alike: float = 1.0
+    series: str = ""
+    run: int = 20
 
     def __post_init__(self) -> None:
-        _at_least("data", self, 0, "phantoms", "phantom_seed", "phantom_share", "tumour_share")
+        whole = ("phantoms", "phantoms_held_out", "phantom_seed")
+        _at_least("data", self, 0, *whole, "phantom_share", "tumour_share")
         if self.phantom_share > 1 or self.tumour_share > 1:
             raise UsageError("recipe [data]: phantom_share and tumour_share are shares, at most 1")
 
@@ -159,7 +168,7 @@ class Recipe:
         name: of the model, as in the zoo.
         version: of the weights that this recipe makes.
         network: key of ``networks.NETWORKS``.
-        input: ``InputSpec`` (volumes), or ``ImageSpec`` (2-D; told apart by its key ``resize``).
+        input: ``InputSpec`` (volumes) or ``ImageSpec`` (2-D images; told apart by ``resize`` and the shape).
         task: "segment" or "classify".
         options: what the network's constructor takes.
         regions: output channels of a segmenter.
@@ -167,6 +176,7 @@ class Recipe:
         target: the fact of a case that names its class, e.g. "grade".
         threshold: on the probabilities.
         min_component_mm3, min_component_share: smaller components are removed from the prediction.
+        min_region_mm3: region -> volume below which it is taken for absent.
         seed: of weights, sampling and augmentation.
         augment: ``AugmentSpec`` for volumes, ``Augment2DSpec`` for 2-D images.
         licence, data, fit, pretrain, ensemble: see the classes.
@@ -185,6 +195,7 @@ class Recipe:
     threshold: float = 0.5
     min_component_mm3: float = 0.0
     min_component_share: float = 0.0
+    min_region_mm3: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     data: DataSpec = field(default_factory=DataSpec)
     fit: FitSpec = field(default_factory=FitSpec)
@@ -268,7 +279,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
 
 def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
     """A recipe from parsed TOML, or from what ``Recipe.to_dict`` gave."""
-    flat = isinstance(values.get("input"), Mapping) and "resize" in values["input"]
+    flat = _flat(values.get("input"))
     sections = _sections(flat)
     parts = {
         key: build(kind, values.get(key, {}), f"recipe {where} [{key}]", key not in ("input", "licence"))
@@ -276,6 +287,14 @@ def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
         if key in values or (flat and key == "augment")
     }
     return build(Recipe, {**values, **parts}, f"recipe {where}")
+
+
+def _flat(table: object) -> bool:
+    """Whether an input table speaks of 2-D images."""
+    if not isinstance(table, Mapping):
+        return False
+    sizes = table.get("shape")
+    return "resize" in table or ("spacing_mm" not in table and isinstance(sizes, list) and len(sizes) == 2)
 
 
 def _sections(flat: bool) -> dict[str, type]:

@@ -1,233 +1,172 @@
-"""The training loop: seeded, resumable, with its curve kept as data.
+"""The training loop: seeded, resumable, with its curve kept as data. It knows tasks by their protocol only.
 
 A training folder holds ``recipe.json`` (what is trained, on which cases), ``curve.jsonl`` (a line per
-validation), ``last.safetensors`` (everything needed to go on) and, at the end, ``weights.safetensors`` (the
-running average of the weights, which is what was validated). Crops depend on (seed, step) alone, so a run
-that was killed resumes to the same curve.
+validation; also as ``curve.csv`` and ``curve.svg``), ``last.safetensors`` (everything needed to go on),
+``best.safetensors`` (the averaged weights of the best validation) and, at the end, ``weights.safetensors``.
+Batches depend on (seed, step) alone and the random state of dropout is in the checkpoint, so a training that
+was killed, at whatever moment, resumes to the same curve.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..zoo.errors import RunError
-from .networks import build
+from . import device as devices
+from . import weights
+from .curves import Curve
+from .folder import claim, locked
+from .progress import Progress, Silent
 from .recipe import Recipe
-from .samples import Sampler, TrainingVolume
+from .state import State
+from .tasks.base import TrainingTask
 
-Report = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """What one training sees.
-
-    Attributes:
-        real: patients to learn from.
-        phantoms: phantoms to learn from.
-        held_out: patients to validate on; never learned from.
-    """
-
-    real: Sequence[TrainingVolume]
-    phantoms: Sequence[TrainingVolume]
-    held_out: Sequence[TrainingVolume] = ()
-
-    def describe(self) -> dict[str, list[str]]:
-        """Case ids by role."""
-        return {
-            "real": [v.case for v in self.real],
-            "phantoms": [v.case for v in self.phantoms],
-            "held_out": [v.case for v in self.held_out],
-        }
+CPU = torch.device("cpu")
+DRAW_EVERY_SECONDS = 30
 
 
-def train(recipe: Recipe, data: TrainingSet, folder: Path, report: Report = lambda line: None) -> nn.Module:
+def train(
+    recipe: Recipe,
+    task: TrainingTask,
+    folder: Path,
+    device: torch.device = CPU,
+    progress: Progress | None = None,
+    init: Path | None = None,
+) -> nn.Module:
     """Train, or go on with, the model that ``recipe`` describes.
 
     Args:
         recipe: what to make.
-        data: volumes on the model's grid.
+        task: data, loss and validation.
         folder: where the training lives; one that holds another training is refused.
-        report: called with each line of the curve: step, loss, held-out Dice, seconds left.
+        device: where to compute.
+        progress: told of steps and validations.
+        init: safetensors to begin with, instead of random weights.
 
     Returns:
-        The network with its averaged weights, in eval mode.
+        The network with the averaged weights of the last or best validation, as the recipe says, on the CPU
+        and in eval mode.
 
     Raises:
-        RunError: the folder cannot be written or holds another training.
+        RunError: the folder cannot be written or holds another training; memory ran out; the loss is not
+            finite any more.
+        ModelError: ``init`` or the folder's checkpoint is of another network.
     """
-    _claim(folder, recipe, data)
-    state = _State.fresh(recipe)
-    state.load(folder / "last.safetensors")
-    sampler = Sampler(data.real, data.phantoms, recipe)
-    _loop(state, sampler, data, folder, report)
-    save_file(_contiguous(state.average.state_dict()), folder / "weights.safetensors")
-    return state.average.eval()
+    recipe = replace(recipe, fit=recipe.fit.settled(task.samples))
+    start = weights.read_weights(init) if init else None
+    with locked(folder), devices.kept_random_state(device), devices.tuned(device):
+        claim(folder, recipe, task.describe(), init=_digest(start))
+        state = State.fresh(recipe, device, start, str(init))
+        state.load(folder / "last.safetensors")
+        curve = Curve(folder, state.step)
+        with devices.memory_advice(advice(recipe)):
+            _loop(state, task, curve, folder, progress or Silent())
+        curve.export(f"{recipe.name}, seed {recipe.seed}", task.metric)
+        network = _chosen(state, curve, folder)
+    weights.write(folder / "weights.safetensors", network.state_dict())
+    return network
 
 
-@dataclass
-class _State:
-    """Everything that a checkpoint holds."""
-
-    recipe: Recipe
-    network: nn.Module
-    average: nn.Module
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-
-    @classmethod
-    def fresh(cls, recipe: Recipe) -> _State:
-        torch.manual_seed(recipe.seed)
-        network = build(recipe.network, **recipe.options).to(memory_format=torch.channels_last_3d)
-        average = build(recipe.network, **recipe.options)
-        average.load_state_dict(network.state_dict())
-        fit = recipe.fit
-        optimiser = torch.optim.AdamW(network.parameters(), fit.learning_rate, weight_decay=fit.weight_decay)
-        return cls(recipe, network, average, optimiser)
-
-    def save(self, path: Path) -> None:
-        """One safetensors file, replaced atomically."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for index, slots in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in slots.items()}
-        part = path.with_suffix(".part")
-        save_file(_contiguous(tensors), part, {"step": str(self.step)})
-        os.replace(part, path)
-
-    def load(self, path: Path) -> None:
-        """Go on from ``path`` if it is there."""
-        if not path.is_file():
-            return
-        tensors = load_file(path)
-        with safe_open(path, "pt") as file:
-            self.step = int(file.metadata()["step"])
-        self.network.load_state_dict(_below(tensors, "network."))
-        self.average.load_state_dict(_below(tensors, "average."))
-        slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in _below(tensors, "optimiser.").items():
-            index, name = key.split(".", 1)
-            slots.setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": slots})
-
-    def average_in(self) -> None:
-        """Move the running average; it starts short so that the first validations mean something."""
-        keep = min(self.recipe.fit.average, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, 1 - keep)
+def advice(recipe: Recipe) -> str:
+    """What to lower when memory runs out, with its present values."""
+    batch = f"lower fit.batch (now {recipe.fit.batch})"
+    if recipe.task == "segment":
+        return f"{batch} or fit.crop (now {'x'.join(map(str, recipe.fit.crop))})"
+    return f"{batch} or input.shape (now {'x'.join(map(str, recipe.input.shape))})"
 
 
-def _loop(state: _State, sampler: Sampler, data: TrainingSet, folder: Path, report: Report) -> None:
-    """All steps that are left; crops of the next step are made while this one is learned."""
-    fit, began, losses = state.recipe.fit, time.monotonic(), []
-    first = state.step
-    with ThreadPoolExecutor(1) as ahead:
-        upcoming = ahead.submit(sampler.batch, state.step)
-        while state.step < fit.steps:
-            batch = upcoming.result()
-            upcoming = ahead.submit(sampler.batch, state.step + 1)
-            losses.append(_learn(state, batch))
-            state.step += 1
-            state.average_in()
+def _loop(state: State, task: TrainingTask, curve: Curve, folder: Path, progress: Progress) -> None:
+    """All steps that are left, with a validation and a checkpoint now and then."""
+    fit, losses, drawn = state.recipe.fit, [], time.monotonic()
+    if curve.stalled(fit.patience) or state.step >= fit.steps:
+        return
+    progress.start(state.step, fit.steps, task.metric)
+    batches = _ahead(task, state.step, fit.steps, state.device)
+    try:
+        for tensors in batches:
+            with state.precision.autocast():
+                loss = task.loss(state.network, tensors)
+            state.learn(loss)
+            losses.append(loss.detach())
+            progress.tick(state.step, losses[-1])
             if state.step % fit.validate_every and state.step != fit.steps:
                 continue
-            pace = (time.monotonic() - began) / (state.step - first)
-            line = {
-                "step": state.step,
-                "loss": round(float(np.mean(losses)), 5),
-                "dice": validate(state.average, data.held_out, state.recipe.threshold),
-            }
+            progress.line(_validated(state, task, curve, folder, losses))
             losses.clear()
-            state.save(folder / "last.safetensors")
-            _append(folder / "curve.jsonl", line)
-            report(line | {"of": fit.steps, "seconds_left": round(pace * (fit.steps - state.step))})
+            if curve.stalled(fit.patience):
+                break
+            if time.monotonic() - drawn > DRAW_EVERY_SECONDS:
+                curve.export(state.recipe.name, task.metric)
+                drawn = time.monotonic()
+    finally:
+        batches.close()
+        progress.stop()
 
 
-def _learn(state: _State, batch: tuple[np.ndarray, np.ndarray]) -> float:
-    """One optimiser step."""
-    image, label = (torch.from_numpy(np.ascontiguousarray(part)) for part in batch)
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(state.recipe, state.step)
-    logits = state.network(image.contiguous(memory_format=torch.channels_last_3d))
-    loss = soft_dice_loss(logits, label) + F.binary_cross_entropy_with_logits(logits, label)
-    state.optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
-    state.optimiser.step()
-    return float(loss.detach())
+def _validated(
+    state: State, task: TrainingTask, curve: Curve, folder: Path, losses: list[Tensor]
+) -> dict[str, Any]:
+    """A line of the curve, then the checkpoint that makes it final.
 
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up to the peak, then half a cosine down to 0."""
-    fit = recipe.fit
-    warm = min(1.0, (step + 1) / max(1, fit.warmup))
-    return fit.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / fit.steps))
-
-
-def soft_dice_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """1 - soft Dice, pooled over the batch so that crops without tumour are no special case.
-
-    Args:
-        logits: (N, K, D, H, W).
-        label: same shape, in [0, 1].
+    The order matters: a line whose checkpoint was not written any more is cut on resume and comes again.
     """
-    p = torch.sigmoid(logits)
-    axes = (0, 2, 3, 4)
-    return (1 - (2 * (p * label).sum(axes) + 1) / (p.sum(axes) + label.sum(axes) + 1)).mean()
+    loss = math.fsum(map(float, losses)) / len(losses)
+    if not math.isfinite(loss):
+        raise RunError(
+            f"the loss became {loss} before step {state.step}: lower fit.learning_rate "
+            f"(now {state.recipe.fit.learning_rate:g})"
+            + ("" if state.precision.dtype is None else ", or set fit.precision to fp32")
+        )
+    validation = task.validate(state.average.eval(), state.device)
+    line = {
+        "step": state.step,
+        "loss": round(loss, 5),
+        "score": task.score(validation),
+        "validation": validation,
+    }
+    curve.append(line)
+    if curve.best() == len(curve.lines) - 1:
+        weights.write(folder / "best.safetensors", state.average.state_dict(), {"step": str(state.step)})
+    state.save(folder / "last.safetensors")
+    return line
 
 
-def validate(network: nn.Module, volumes: Sequence[TrainingVolume], threshold: float) -> dict[str, float]:
-    """Dice of the first region on the model's grid, whole volumes, by case (a guide, not a result)."""
-    network.eval()
-    out = {}
-    with torch.no_grad():
-        for volume in volumes:
-            image = torch.from_numpy(volume.image.astype(np.float32))[None]
-            found = torch.sigmoid(network(image))[0, 0].numpy() > threshold
-            truth = volume.label[0] > 127
-            out[volume.case] = round(float(2 * (found & truth).sum() / max(1, found.sum() + truth.sum())), 4)
-    return out
+def _ahead(task: TrainingTask, first: int, last: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+    """Batches in order, the next ones made by other threads while this one is learned from."""
+    count = devices.workers(device)
+    with ThreadPoolExecutor(count) as pool:
+        coming = deque(pool.submit(task.batch, step) for step in range(first, min(first + count, last)))
+        for step in range(first, last):
+            batch = coming.popleft().result()
+            if step + count < last:
+                coming.append(pool.submit(task.batch, step + count))
+            yield devices.send(batch, device)
 
 
-def _claim(folder: Path, recipe: Recipe, data: TrainingSet) -> None:
-    """Take the folder for this training, or refuse one that holds another."""
-    text = json.dumps({"recipe": recipe.to_dict(), "cases": data.describe()}, indent=1) + "\n"
-    path = folder / "recipe.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if path.is_file() and path.read_text(encoding="utf-8") != text:
-            raise RunError(f"{folder} holds another training (see recipe.json there): give a new --out")
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written ({error.strerror}); give another --out") from error
+def _chosen(state: State, curve: Curve, folder: Path) -> nn.Module:
+    """The averaged network with the weights that the recipe keeps, on the CPU."""
+    best = folder / "best.safetensors"
+    if state.recipe.fit.keep == "best" and curve.best() is not None:
+        weights.put(weights.read(best)[0], state.average, str(best))
+    return state.average.to("cpu").eval()
 
 
-def _append(path: Path, line: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k: v.contiguous() for k, v in tensors.items()}
+def _digest(tensors: Mapping[str, Tensor] | None) -> str:
+    """A hash of weights, to tell trainings that began differently; "" for none."""
+    if tensors is None:
+        return ""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].double().contiguous().numpy().tobytes())
+    return digest.hexdigest()

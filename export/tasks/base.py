@@ -35,6 +35,10 @@ class TrainingTask(Protocol):
         """Figures on what is held out, by ``case/figure`` or by figure; empty where nothing is held out."""
         ...
 
+    def by_case(self, network: nn.Module, device: torch.device) -> dict[str, dict[str, float]]:
+        """Held-out case -> its figures, for the table of a cross-validation."""
+        ...
+
     def score(self, validation: dict[str, float]) -> float | None:
         """One number of ``validate``'s, higher is better; None where nothing was held out.
 

@@ -8,9 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from voxzoo.export.recipe import load_recipe  # noqa: E402
+from voxzoo.export.losses import soft_dice_loss  # noqa: E402
+from voxzoo.export.optim import learning_rate  # noqa: E402
+from voxzoo.export.progress import Silent  # noqa: E402
+from voxzoo.export.recipe import DataSpec, FitSpec, load_recipe  # noqa: E402
 from voxzoo.export.samples import Sampler, TrainingVolume  # noqa: E402
-from voxzoo.export.train import TrainingSet, learning_rate, soft_dice_loss, train  # noqa: E402
+from voxzoo.export.tasks.segment import SegmentTask, TrainingSet  # noqa: E402
+from voxzoo.export.train import train as train_task  # noqa: E402
 from voxzoo.zoo.errors import RunError  # noqa: E402
 
 
@@ -37,6 +41,10 @@ def _recipe(**fit):
     return dataclasses.replace(recipe, fit=dataclasses.replace(recipe.fit, **short))
 
 
+def train(recipe, data, folder, on_line=lambda line: None, **options):
+    return train_task(recipe, SegmentTask(recipe, data), folder, progress=Silent(on_line), **options)
+
+
 def _data():
     return TrainingSet([_volume(0), _volume(1)], [_volume(2)], [_volume(3)])
 
@@ -50,10 +58,10 @@ def test_loss_of_a_perfect_and_of_a_wrong_answer():
 
 
 def test_learning_rate_warms_up_and_ends_at_zero():
-    recipe = _recipe(steps=100, warmup=10, learning_rate=1.0)
-    assert learning_rate(recipe, 0) == pytest.approx(0.1)
-    assert learning_rate(recipe, 50) == pytest.approx(0.5, abs=0.01)
-    assert learning_rate(recipe, 99) < 1e-3
+    fit = FitSpec(steps=100, warmup=10, learning_rate=1.0)
+    assert learning_rate(fit, 0) == pytest.approx(0.1)
+    assert learning_rate(fit, 50) == pytest.approx(0.5, abs=0.01)
+    assert learning_rate(fit, 99) < 1e-3
 
 
 def test_training_lowers_the_loss(tmp_path):
@@ -61,7 +69,7 @@ def test_training_lowers_the_loss(tmp_path):
     lines = []
     train(recipe, _data(), tmp_path / "run", lines.append)
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
-    assert lines[-1]["dice"]["case3"] > 0.5
+    assert lines[-1]["validation"]["case3/wt"] > 0.5
     assert [json.loads(line)["step"] for line in (tmp_path / "run/curve.jsonl").open()] == list(
         range(10, 61, 10)
     )
@@ -103,12 +111,13 @@ def test_a_crop_depends_on_seed_step_and_place_alone():
 @pytest.mark.data
 def test_only_the_licensed_collection_is_trained_on(data_root):
     """The shipped weights may see UCSF-PDGM and phantoms only."""
-    from voxzoo.export.making import _wanted
-    from voxzoo.zoo.datasets import open_dataset
+    from voxzoo.export.material import gather
 
-    recipe = load_recipe("cnn3d-seg")
-    wanted = {c.id for c in open_dataset(str(data_root / "glioma3d")).cases if _wanted(c, recipe)}
-    assert wanted == {
+    recipe = dataclasses.replace(load_recipe("cnn3d-seg"), data=DataSpec(collection="UCSF-PDGM"))
+    small = dataclasses.replace(recipe.input, shape=(12, 12, 12), spacing_mm=(16.0, 16.0, 16.0))
+    task = gather(dataclasses.replace(recipe, input=small), [str(data_root / "glioma3d")]).task()
+    assert load_recipe("cnn3d-seg").data.collection == "UCSF-PDGM"
+    assert set(task.describe()["real"]) == {
         "BraTS-GLI-00012-000",
         "BraTS2021_00000",
         "BraTS2021_00003",

@@ -1,0 +1,111 @@
+"""One call of ``zoo-train``: material, first stage, training or cross-validation, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..zoo.errors import RunError, UsageError
+from .crossval import Fold, cross_validate, lines
+from .ensemble import MeanOfSegmenters
+from .making import contract_of, export, finish
+from .material import Material
+from .progress import Progress
+from .recipe import Recipe
+from .tasks.base import TrainingTask
+from .train import train
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is trained, where.
+
+    Attributes:
+        recipe: what to make.
+        material: its data.
+        folder: of the training.
+        device: to compute on.
+        progress: makes what shows one training's progress.
+        init: weights to begin with, or None; they take the place of a first stage on phantoms.
+    """
+
+    recipe: Recipe
+    material: Material
+    folder: Path
+    device: torch.device
+    progress: Callable[[], Progress]
+    init: Path | None = None
+
+    def single(self, fold: int | None, folds: int) -> Iterator[str]:
+        """Train once, with a fold held out or on everything, and export. Yields lines to print."""
+        task = self.material.task(fold, folds)
+        network = self._train(self.recipe, task, self.folder, self._start())
+        yield from finish(self._settled(task), network, task, self.folder)
+
+    def crossed(self, folds: int) -> Iterator[str]:
+        """Train every fold and sum up; where the recipe asks for it, export their mean. Yields lines."""
+        if folds > len(set(self.material.patients.values())):
+            self.material.task(0, folds)  # says that there are too few patients, before anything is trained
+        start = self._start()
+
+        def make(fold: int) -> Fold:
+            task = self.material.task(fold, folds)
+            return Fold(task, self._train(self.recipe, task, self.folder / f"fold{fold}", start))
+
+        patients = self.material.patients
+        made, content = cross_validate(make, folds, patients, self.folder, self.recipe.name)
+        yield from lines(content)
+        if self.recipe.ensemble.folds:
+            yield self._ensemble(made)
+
+    def _ensemble(self, made: list[Fold]) -> str:
+        """Export the mean of the folds; its contract says which cases each of them saw."""
+        roles = [fold.task.describe() for fold in made]
+        facts = {
+            "real": sorted({case for role in roles for case in role["real"]}),
+            "phantoms": roles[0]["phantoms"],
+            "held_out": [],
+            "ensemble": [{"cases": role["real"], "held_out": role["held_out"]} for role in roles],
+        }
+        task = made[0].task
+        mean = MeanOfSegmenters([fold.network for fold in made]).eval()
+        return export(mean, contract_of(self._settled(task), facts), task, self.folder)
+
+    def _start(self) -> Path | None:
+        """The weights to begin with: given, or of the first stage, which all folds share."""
+        if self.init or not self.recipe.pretrain.steps:
+            return self.init
+        recipe, task = self.material.pretraining()
+        self._train(recipe, task, self.folder / "pretrain", None)
+        return self.folder / "pretrain" / "weights.safetensors"
+
+    def _train(self, recipe: Recipe, task: TrainingTask, folder: Path, init: Path | None) -> nn.Module:
+        return train(recipe, task, folder, self.device, self.progress(), init)
+
+    def _settled(self, task: TrainingTask) -> Recipe:
+        return replace(self.recipe, fit=self.recipe.fit.settled(task.samples))
+
+
+def check_resumable(folder: Path, crossed: bool) -> None:
+    """``--resume`` goes on with what is there and begins nothing.
+
+    Raises:
+        RunError: there is no training.
+    """
+    places = [folder / "fold0", folder / "pretrain"] if crossed else [folder, folder / "pretrain"]
+    if not any((place / "recipe.json").is_file() for place in places):
+        raise RunError(f"--resume: {folder} holds no training; leave --resume out to begin one there")
+
+
+def check_options(fold: int | None, cross: bool) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        UsageError: --cv with --fold.
+    """
+    if cross and fold is not None:
+        raise UsageError("--cv trains every fold and --fold one of them: give one of the two")

@@ -188,6 +188,8 @@ def _check_classes(output: OutputSpec) -> None:
     checks.numbers("output.temperature", (output.temperature,), 1)
     if not isinstance(output.target, str):
         checks.fail("output.target", output.target, "a string")
+    if output.kind == "classes" and output.activation == "sigmoid":
+        checks.fail("output.activation", output.activation, 'softmax or none with kind "classes"')
     if output.temperature <= 0:
         checks.fail("output.temperature", output.temperature, "a number above 0")
     if output.temperature != 1 and (output.kind, output.activation) != ("classes", "softmax"):
@@ -198,8 +200,6 @@ def _check_classes(output: OutputSpec) -> None:
         return
     if len(output.channels) < 2:
         checks.fail("output.channels", output.channels, "two classes or more")
-    if output.activation == "sigmoid":
-        checks.fail("output.activation", output.activation, 'softmax or none with kind "classes"')
     for name in ("threshold", "min_component_mm3", "min_component_share", "min_region_mm3"):
         value, default = getattr(output, name), _default(output, name)
         if value != default:

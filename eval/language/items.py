@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...zoo.errors import RunError
 from ...zoo.tasks.answers import Parsed
@@ -71,24 +72,23 @@ def check(transcript: Transcript, references: References) -> Transcript:
     Raises:
         RunError: nothing is left: transcript and references are of different cohorts.
     """
+    strangers = _strangers(transcript.answers, references)
     kept: list[Answer] = []
     refused: list[tuple[str, int, str]] = []
     for answer in transcript.answers:
-        why = _mismatch(answer, references)
+        why = _mismatch(answer, references, strangers)
         if why is None:
             kept.append(answer)
         else:
-            refused.append((*why[:1], answer.line, why[1]))
+            refused.append((why[0], answer.line, why[1]))
     problems = [*transcript.problems, *_told(transcript, refused)]
     if not kept:
         shown = f"; {problems[0]}" if problems else ""
         raise RunError(f"{transcript.path} and {references.name} are of different cohorts{shown}")
-    return Transcript(
-        transcript.path, tuple(kept), tuple(sorted(problems, key=lambda p: (str(p.file), p.line)))
-    )
+    return Transcript(transcript.path, tuple(kept), tuple(sorted(problems, key=lambda p: p.line)))
 
 
-def _mismatch(answer: Answer, references: References) -> tuple[str, str] | None:
+def _mismatch(answer: Answer, references: References, strangers: frozenset[str]) -> tuple[str, str] | None:
     """The kind of a mismatch and its sentence, or None."""
     case = references.cases.get(answer.case)
     if case is None:
@@ -98,30 +98,56 @@ def _mismatch(answer: Answer, references: References) -> tuple[str, str] | None:
         return "slice", f"slice {answer.slice}: {references.name} has {answer.plane} slices 0 to {count - 1}"
     label = answer.quoted.get("label")
     if label is not None and case.label is not None and label != case.label:
-        return (
-            f"label {case.case}",
-            f"quotes label {label!r} for case {case.case}, {references.name} has {case.label}: "
-            "are they of one cohort?",
-        )
+        what = f"quotes label {label!r} for case {case.case}, {references.name} has {case.label}"
+        return f"label {case.case}", f"{what}: are they of one cohort?"
+    if answer.case in strangers:
+        what = f"most boxes or polygons quoted for case {case.case} are not those of {references.name}"
+        return f"shapes {case.case}", f"{what}: are they of one cohort?"
     box = answer.quoted.get("box")
-    if box is not None and answer.plane == references.drawn:
-        known = (case.boxes.get(answer.slice), case.quoted.get(answer.slice))
-        if not _is_box(box) or (any(known) and tuple(box) not in known):
-            return f"box {case.case}", (
-                f"quotes the box {box!r} for case {case.case}, slice {answer.slice}, {references.name} has "
-                f"{list(known[0] or known[1] or ())}: are they of one cohort?"
-            )
+    if box is not None and not _is_box(box):
+        return "box", f"quotes the box {box!r}, expected [row_min, col_min, row_max, col_max] or null"
+    polygon = answer.quoted.get("polygon")
+    if polygon is not None and not _is_polygon(polygon):
+        return "polygon", f"quotes the polygon {polygon!r}, expected a list of [row, col] or null"
     return None
 
 
-def _is_box(value: object) -> bool:
+def _strangers(answers: Sequence[Answer], references: References) -> frozenset[str]:
+    """Cases most of whose quoted shapes are not in the references. A few may differ: they get corrected."""
+    same: Counter[str] = Counter()
+    other: Counter[str] = Counter()
+    for answer in answers:
+        case = references.cases.get(answer.case)
+        if case is None or answer.plane != references.drawn:
+            continue
+        index, quoted = answer.slice, answer.quoted
+        for name, known in (
+            ("box", (case.boxes.get(index), case.quoted.get(index))),
+            ("polygon", (case.polygons.get(index),)),
+        ):
+            if quoted.get(name) and any(known):
+                (same if _frozen(quoted[name]) in known else other)[answer.case] += 1
+    return frozenset(case for case, count in other.items() if count > same[case])
+
+
+def _frozen(value: object) -> object:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _is_polygon(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(_are_numbers(point, 2) for point in value)
+
+
+def _are_numbers(value: object, count: int) -> bool:
     return (
         isinstance(value, list)
-        and len(value) == 4
+        and len(value) == count
         and all(isinstance(n, int) and not isinstance(n, bool) for n in value)
-        and value[0] <= value[2]
-        and value[1] <= value[3]
     )
+
+
+def _is_box(value: Any) -> bool:
+    return _are_numbers(value, 4) and value[0] <= value[2] and value[1] <= value[3]
 
 
 def _told(transcript: Transcript, refused: Sequence[tuple[str, int, str]]) -> list[Problem]:

@@ -41,7 +41,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "pooling": ("slice", "volume"),
 }
 QUIRKS: dict[str, str] = {
-    "quoted-reference": "box, center: the reference is what the transcript quotes, not the slice's own box",
+    "quoted-reference": "box, center, polygon: the reference is what the transcript quotes, if it does",
     "stale-reference": "box: where nothing is quoted, the last reference that was scored, of any patient",
     "half-open-box": "box: drawn as array[min:max+1], so a negative minimum counts from the far side",
     "row-edges": "box: distances run between pixels where numpy.gradient along the rows is not 0, and the "
@@ -50,8 +50,8 @@ QUIRKS: dict[str, str] = {
     "rounded": "center: a patient's figures are rounded to 4 decimals",
     "first-15": "polygon: points after the fifteenth are left out",
     "few-points": "polygon: one or two points are drawn too",
-    "all-voxels": "polygon: the distance is the largest between any two voxels' nearest, not a percentile "
-    "of the surfaces",
+    "all-voxels": "polygon: the distance is the largest of any voxel to the other mask, not a percentile of "
+    "the surfaces",
     "no-slices-zero": "polygon: a patient without slices scores 0 (and the penalty), and is averaged",
 }
 """What the study did besides, by name."""
@@ -61,7 +61,10 @@ _PAPER: dict[str, dict[str, Any]] = {
     "grade": {},
     "center": {"quirks": ("quoted-reference", "edge-lines", "rounded")},
     "box": {"quirks": _BOX},
-    "polygon": {"pooling": "volume", "quirks": ("first-15", "few-points", "all-voxels", "no-slices-zero")},
+    "polygon": {
+        "pooling": "volume",
+        "quirks": ("quoted-reference", "first-15", "few-points", "all-voxels", "no-slices-zero"),
+    },
 }
 NAMES = ("paper", "answered", "all")
 DEFAULT = "all"

@@ -1,8 +1,8 @@
-"""The tasks ``box`` and ``polygon``: answers drawn as masks against reference masks, by slice or as a volume."""
+"""The tasks ``box`` and ``polygon``: answers as masks against reference masks, by slice or as a volume."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from .scored import Scored, average, mean_over
 from .shapes import (
     METRICS,
     Masks,
+    Table,
     draw_boxes,
     draw_polygons,
     extents,
@@ -25,7 +26,12 @@ from .shapes import (
 )
 
 MOST_POINTS, FEWEST_POINTS = 15, 3
+CHUNK = 512
+"""Slices that are masks at the same time: 8 MB each of 128 x 128 pixels."""
+
 Shape = tuple[int, int]
+Pair = tuple[Item, Any, Any]
+Rows = dict[str, dict[str, float]]
 
 
 def score_box(sheet: Sheet, protocol: Protocol) -> Scored:
@@ -38,10 +44,16 @@ def score_box(sheet: Sheet, protocol: Protocol) -> Scored:
 def score_polygon(sheet: Sheet, protocol: Protocol) -> Scored:
     """Polygons; see the module."""
     references = {
-        patient: [item.case.polygons.get(item.answer.slice) for item in items]
+        patient: [_reference_polygon(item, protocol) for item in items]
         for patient, items in sheet.patients.items()
     }
     return _score(sheet, protocol, references)
+
+
+def _reference_polygon(item: Item, protocol: Protocol) -> Any:
+    if protocol.has("quoted-reference") and "polygon" in item.answer.quoted:
+        return item.answer.quoted["polygon"]
+    return item.case.polygons.get(item.answer.slice)
 
 
 def _with_count(scored: Scored, name: str, count: int) -> Scored:
@@ -83,46 +95,87 @@ def _points(item: Item, protocol: Protocol) -> Sequence[Any]:
 
 
 def _score(sheet: Sheet, protocol: Protocol, references: References) -> Scored:
-    patients: dict[str, dict[str, float]] = {}
-    silent: list[str] = []
-    counts = dict.fromkeys(("slices", "slices_scored", "unanswered", "no_reference"), 0)
-    for patient, items in sheet.patients.items():
-        kept = [(i, ref) for i, ref in zip(items, references[patient], strict=True) if ref is not None]
-        said = [answered(item, protocol) for item, _ in kept]
-        counts["slices"] += len(items)
-        counts["no_reference"] += len(items) - len(kept)
-        counts["unanswered"] += len(items) - sum(answered(item, protocol) for item in items)
-        if protocol.unanswered == "skip" and protocol.pooling == "slice":
-            kept = [pair for pair, spoke in zip(kept, said, strict=True) if spoke]
-        counts["slices_scored"] += len(kept)
-        if kept:
-            patients[patient] = _patient(kept, sheet, protocol)
-        else:
-            silent.append(patient)
-    left_out = {"no_slices": sheet.no_slices, "not_recorded": sheet.not_recorded, "unscored": tuple(silent)}
+    kept = {patient: _kept(items, references[patient], protocol) for patient, items in sheet.patients.items()}
+    work = {patient: pairs for patient, pairs in kept.items() if pairs}
+    by_volume = protocol.pooling == "volume"
+    patients = (_volumes if by_volume else _slices)(work, sheet, protocol)
+    silent = tuple(patient for patient, pairs in kept.items() if not pairs)
+    left_out = {"no_slices": sheet.no_slices, "not_recorded": sheet.not_recorded, "unscored": silent}
     if protocol.has("no-slices-zero"):
-        for patient in left_out.pop("no_slices"):
-            patients[patient] = _nothing(protocol, sheet.shape)
+        patients |= {patient: _nothing(protocol, sheet.shape) for patient in left_out.pop("no_slices")}
     return Scored(
         sheet.task,
         protocol,
         mean_over(patients, METRICS),
         {patient: patients[patient] for patient in sheet.labels if patient in patients},
-        {**counts, "patients": len(patients)},
+        {**_counts(sheet, references, protocol), "slices_scored": _total(work), "patients": len(patients)},
         {why: names for why, names in left_out.items() if names},
     )
 
 
-def _patient(kept: Sequence[tuple[Item, Any]], sheet: Sheet, protocol: Protocol) -> dict[str, float]:
-    shapes = [_points(item, protocol) if answered(item, protocol) else None for item, _ in kept]
-    outlines = [reference for _, reference in kept]
-    pred, ref = _draw(sheet.task, shapes, outlines, sheet.shape, protocol)
-    if protocol.pooling == "volume":
-        return _volumes([item.answer.repeat for item, _ in kept], pred, ref, protocol)
-    table = score_slices(pred, ref, protocol.empty)
+def _kept(items: Sequence[Item], references: Sequence[Any], protocol: Protocol) -> list[Pair]:
+    """The shapes of the slices that count, (answer or None, reference)."""
+    skips = protocol.unanswered == "skip" and protocol.pooling == "slice"
+    pairs = []
+    for item, reference in zip(items, references, strict=True):
+        said = answered(item, protocol)
+        if reference is not None and (said or not skips):
+            pairs.append((item, _points(item, protocol) if said else None, reference))
+    return pairs
+
+
+def _total(work: Mapping[str, Sequence[Pair]]) -> int:
+    return sum(len(pairs) for pairs in work.values())
+
+
+def _counts(sheet: Sheet, references: References, protocol: Protocol) -> dict[str, int]:
+    """Slices asked, unanswered, and without a reference; unanswered are counted where there is a reference,
+    or everywhere where the study, which did not look, is followed."""
+    everywhere = protocol.has("quoted-reference")
+    items, known = sheet.items, [r is not None for rows in references.values() for r in rows]
+    return {
+        "slices": len(items),
+        "unanswered": sum(
+            not answered(item, protocol) and (there or everywhere)
+            for item, there in zip(items, known, strict=True)
+        ),
+        "no_reference": known.count(False),
+    }
+
+
+def _slices(work: Mapping[str, Sequence[Pair]], sheet: Sheet, protocol: Protocol) -> Rows:
+    """Mean over slices of every patient. Slices are drawn ``CHUNK`` at a time, whoever's they are."""
+    pairs = [pair for some in work.values() for pair in some]
+    tables = [_table(pairs[start : start + CHUNK], sheet, protocol) for start in range(0, len(pairs), CHUNK)]
+    if not tables:
+        return {}
+    table = {metric: np.concatenate([t[metric] for t in tables]) for metric in METRICS}
+    ends = np.cumsum([len(some) for some in work.values()])
+    parts = {metric: np.split(values, ends[:-1]) for metric, values in table.items()}
+    return {p: {metric: average(parts[metric][i]) for metric in METRICS} for i, p in enumerate(work)}
+
+
+def _table(pairs: Sequence[Pair], sheet: Sheet, protocol: Protocol) -> Table:
+    shapes, outlines = [shape for _, shape, _ in pairs], [reference for _, _, reference in pairs]
+    table = score_slices(*_draw(sheet.task, shapes, outlines, sheet.shape, protocol), protocol.empty)
     if protocol.has("row-edges") and sheet.task == "box":
         table["hd"] = table["hd95"] = _row_edges(shapes, outlines, sheet.shape, protocol)
-    return {metric: average(table[metric]) for metric in METRICS}
+    return table
+
+
+def _volumes(work: Mapping[str, Sequence[Pair]], sheet: Sheet, protocol: Protocol) -> Rows:
+    """A volume per repeat; a patient's figure is the mean over repeats."""
+    rows = {}
+    for patient, pairs in work.items():
+        shapes, outlines = [shape for _, shape, _ in pairs], [reference for _, _, reference in pairs]
+        pred, ref = _draw(sheet.task, shapes, outlines, sheet.shape, protocol)
+        number = np.array([item.answer.repeat for item, _, _ in pairs])
+        every = [
+            score_volume(pred[number == n], ref[number == n], protocol.empty, protocol.has("all-voxels"))
+            for n in np.unique(number)
+        ]
+        rows[patient] = {metric: average([scores[metric] for scores in every]) for metric in METRICS}
+    return rows
 
 
 def _draw(
@@ -131,16 +184,6 @@ def _draw(
     if task == "polygon":
         return draw_polygons(shapes, shape), draw_polygons(outlines, shape)
     return draw_boxes(shapes, shape, protocol.has("half-open-box")), draw_boxes(outlines, shape)
-
-
-def _volumes(repeats: Sequence[int], pred: Masks, ref: Masks, protocol: Protocol) -> dict[str, float]:
-    """A volume per repeat; a patient's figure is the mean over repeats."""
-    number = np.asarray(repeats)
-    every = [
-        score_volume(pred[number == n], ref[number == n], protocol.empty, protocol.has("all-voxels"))
-        for n in np.unique(number)
-    ]
-    return {metric: average([scores[metric] for scores in every]) for metric in METRICS}
 
 
 def _row_edges(

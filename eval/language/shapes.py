@@ -6,6 +6,7 @@ whose denominator is 0 is 0, so an empty prediction has precision 0 and specific
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,18 +20,19 @@ from ..surface import SurfaceDistances
 from .voxel_distance import hausdorff_of_voxels
 
 Masks = NDArray[np.uint8]
+Corners = Sequence[Sequence[float]]
 Table = dict[str, NDArray[np.float64]]
 OVERLAPS = ("dice", "iou", "precision", "recall", "specificity")
 METRICS = ("dice", "iou", "hd", "hd95", "precision", "recall", "specificity")
-FARTHEST = 1e5
+FARTHEST = 100_000
 """Points beyond are moved there: no frame reaches that far, and nothing is drawn beyond a million pixels."""
 
 
-def draw_boxes(corners: Sequence[ArrayLike | None], shape: tuple[int, int], wrap: bool = False) -> Masks:
+def draw_boxes(corners: Sequence[Corners | None], shape: tuple[int, int], wrap: bool = False) -> Masks:
     """The boxes around corner points, cut at the frame; nothing where there are none.
 
     Args:
-        corners: per slice (n, 2) of (row, col), or None.
+        corners: per slice points (row, col), or None.
         shape: (height, width).
         wrap: draw as ``mask[min:max + 1]`` does in Python, where a negative index counts from the far side.
 
@@ -48,7 +50,7 @@ def draw_boxes(corners: Sequence[ArrayLike | None], shape: tuple[int, int], wrap
 
 
 def extents(
-    corners: Sequence[ArrayLike | None], shape: tuple[int, int], wrap: bool = False
+    corners: Sequence[Corners | None], shape: tuple[int, int], wrap: bool = False
 ) -> NDArray[np.int64]:
     """Half-open [row0, row1, col0, col1] of the boxes around corner points; all 0 where there is none.
 
@@ -64,15 +66,16 @@ def extents(
         >>> extents([[(-3, 1), (5, 1)]], (4, 4), wrap=True).tolist()
         [[1, 4, 1, 2]]
     """
-    out = np.zeros((len(corners), 4), np.int64)
-    for row, points in zip(out, corners, strict=True):
-        if points is None:
-            continue
-        array = np.clip(np.asarray(points, dtype=np.float64), -FARTHEST, FARTHEST)
-        low, high = np.ceil(array.min(axis=0)).astype(int), np.floor(array.max(axis=0)).astype(int)
-        for k in (0, 1):
-            row[2 * k : 2 * k + 2] = _interval(int(low[k]), int(high[k]), shape[k], wrap)
-    return out
+    intervals = [(0, 0, 0, 0) if points is None else _extent(points, shape, wrap) for points in corners]
+    return np.array(intervals, np.int64).reshape(-1, 4)
+
+
+def _extent(points: Sequence[Sequence[float]], shape: tuple[int, int], wrap: bool) -> tuple[int, ...]:
+    sides = []
+    for values, size in zip(zip(*points, strict=True), shape, strict=True):
+        low, high = max(min(values), -FARTHEST), min(max(values), FARTHEST)
+        sides += _interval(math.ceil(low), math.floor(high), size, wrap)
+    return tuple(sides)
 
 
 def _interval(low: int, high: int, size: int, wrap: bool) -> tuple[int, int]:

@@ -3,8 +3,8 @@
 The network that DL3M (arXiv 2512.13742) describes for endoscopy, rebuilt from the two papers that it joins:
 the inverted residuals of MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381), with depthwise kernels of 7 and
 5 where the image is still large, and the relative self-attention of CoAtNet (Dai et al. 2021, arXiv
-2106.04803, equation 3) where it is small. As in CoAtNet there are a stem, two convolutional and two attention stages,
-each halving the resolution: 32 pixels of the input become one token of the last stage.
+2106.04803, equation 3) where it is small. As in CoAtNet there are a stem, two convolutional and two attention
+stages, each halving the resolution: 32 pixels of the input become one token of the last stage.
 
 DL3M's exact widths, depths, weights and its eight-class data are not public; the defaults here are ours.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -58,7 +59,7 @@ class MobileCoAtNet(nn.Module):
         drop_path: float = 0.1,
     ) -> None:
         super().__init__()
-        rates = iter(torch.linspace(0, drop_path, sum(blocks)).tolist())
+        rates = iter(np.linspace(0, drop_path, sum(blocks)).tolist())
         self.stem = _conv(in_channels, stem, 3, stride=2)
         self.convolutions = nn.Sequential()
         for old, new, n, kernel in zip((stem, widths[0]), widths[:2], blocks[:2], kernels, strict=True):

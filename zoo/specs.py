@@ -185,19 +185,23 @@ def _check_floors(output: OutputSpec) -> None:
 
 def _check_classes(output: OutputSpec) -> None:
     """What speaks of masks has no place beside classes, and the other way round."""
+    classes, calibrated = output.kind == "classes", output.temperature != 1
     checks.numbers("output.temperature", (output.temperature,), 1)
     if not isinstance(output.target, str):
         checks.fail("output.target", output.target, "a string")
-    if output.kind == "classes" and output.activation == "sigmoid":
+    if classes and output.activation == "sigmoid":
         checks.fail("output.activation", output.activation, 'softmax or none with kind "classes"')
     if output.temperature <= 0:
         checks.fail("output.temperature", output.temperature, "a number above 0")
-    if output.temperature != 1 and (output.kind, output.activation) != ("classes", "softmax"):
+    if calibrated and not (classes and output.activation == "softmax"):
         checks.fail("output.temperature", output.temperature, '1 unless kind is "classes" with "softmax"')
-    if output.kind != "classes":
-        if output.target:
-            checks.fail("output.target", output.target, '"" unless kind is "classes"')
-        return
+    if output.target and not classes:
+        checks.fail("output.target", output.target, '"" unless kind is "classes"')
+    if classes:
+        _check_no_masks(output)
+
+
+def _check_no_masks(output: OutputSpec) -> None:
     if len(output.channels) < 2:
         checks.fail("output.channels", output.channels, "two classes or more")
     for name in ("threshold", "min_component_mm3", "min_component_share", "min_region_mm3"):

@@ -3,7 +3,8 @@
 A table has a column for the file (``image``, ``file`` or ``name``; paths are relative to the table or to
 ``images/`` beside it, and the suffix may be left out) and one for the class (``label`` or ``class``); a
 column ``patient`` keeps the images of one patient on one side of a split, all others become facts. Either
-way the class is the fact "class". Folders of masks are no classes.
+way the class is the fact "class". Folders of masks are no classes, and files whose suffix is none of
+``images.SUFFIXES`` are left alone.
 """
 
 from __future__ import annotations

@@ -214,10 +214,10 @@ def load(
     how, agreed = _contract(found.how, file, contract)
     session = open_session(file.name, runtime, device, precision, threads)
     tell_terms(agreed)
-    return _model(agreed, session, how, file.content_sha256, flips)
+    return as_model(agreed, session, how, file.content_sha256, flips)
 
 
-def _model(contract: Contract, session: Session, how: str, content_hash: str, flips: str) -> Model:
+def as_model(contract: Contract, session: Session, how: str, content_hash: str, flips: str = "none") -> Model:
     """What runs a contract's task."""
     if contract.task == "classify":
         from .classifier import ClassifierModel

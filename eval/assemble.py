@@ -39,7 +39,7 @@ def results_of(
         scores=main,
         task=run.task.name,
         dataset=_dataset_facts(run.dataset, main.cases),
-        options={**run.task.options, "seed": run.options.seed},
+        options={**run.task.options, **settings_of(run.model), "seed": run.options.seed},
         code_version=environment.code_version(),
         baselines={**scores, **_made(run, in_order[run.name])},
         environment=environment.describe(),
@@ -134,6 +134,11 @@ def contract_facts(model: Model) -> dict[str, Any] | None:
     """The contract as JSON values, or None for a model without one."""
     contract = getattr(model, "contract", None)
     return None if contract is None else contract.to_dict()
+
+
+def settings_of(model: Model) -> dict[str, str]:
+    """What was chosen when the model was loaded and changes its answers; nothing for models of others."""
+    return dict(getattr(model, "settings", {}))
 
 
 def runtime_facts(model: Model) -> dict[str, Any]:

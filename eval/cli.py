@@ -30,15 +30,16 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 @click.command(context_settings=HELP)
 @click.option("--model", "-m", required=True, help="Model file, zoo name (zoo list) or URL.")
-@click.option("--data", "-d", help="Folder of patients, .csv manifest or 'phantom'.  [default: phantom]")
+@click.option("--data", "-d", help="Folder of patients or images, .csv or 'phantom'.  [default: phantom]")
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/MODEL-DATA-HASH]"
 )
-@click.option("--task", default="segment", show_default=True, help="What is asked of the model.")
+@click.option("--task", default="auto", show_default=True, help="What is asked; auto is the model's own.")
 @click.option("--runtime", default="auto", show_default=True, help="auto, onnxruntime or openvino.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, bf16, ...")
 @click.option("--threads", type=int, help="Threads of the runtime.  [default: its own choice]")
+@click.option("--flips", default="none", show_default=True, help="Mean over mirror images: none, lr or all.")
 @click.option("--contract", type=click.Path(path_type=Path), help="Contract for a model without one.")
 @click.option("--workers", type=int, default=2, show_default=True, help="Threads that load and score.")
 @click.option("--limit", type=int, help="Only the first so many cases.")
@@ -50,7 +51,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.option("--tolerance-mm", type=float, default=1.0, show_default=True, help="Of the NSD.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
-@click.option("--baseline/--no-baseline", default=True, help="Score the FLAIR threshold too.  [default: yes]")
+@click.option("--baseline/--no-baseline", default=True, help="Score a trivial baseline too.  [default: yes]")
 @click.option("--parquet", is_flag=True, help="Write cases.parquet too.")
 @click.option("--overwrite", is_flag=True, help="Replace what the run folder holds.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results file instead of the table.")
@@ -60,7 +61,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 def command(
     model: str, data: str | None, out: Path | None, as_json: bool, quiet: bool, debug: bool, **options: Any
 ) -> int:
-    """Score MODEL on every case of DATA: overlap, surface distance and volume, with intervals.
+    """Score MODEL on every case of DATA, by its task: masks or classes, every figure with its interval.
 
     The same command continues a run that was cut off, and repeats no case that is on file.
     """

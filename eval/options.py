@@ -60,6 +60,7 @@ class Options(ScoreOptions):
         device: "auto", "cpu" or "cuda".
         precision: "fp32", "bf16", ...
         threads: of the runtime; None leaves it to the runtime.
+        flips: "none", or the mirror images whose mean answer is taken: "lr" or "all".
         contract: a contract file for a model that has none, or None.
         workers: threads that load and score while the model runs; 0 does one thing after the other.
         limit: only the first so many cases.
@@ -77,6 +78,7 @@ class Options(ScoreOptions):
     device: str = "auto"
     precision: str = "fp32"
     threads: int | None = None
+    flips: str = "none"
     contract: Path | None = None
     workers: int = 2
     limit: int | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .assemble import settings_of
 from .records import FAILED, SCORED, CaseRecord
 from .views import View, view_of
 from .views.common import failed_line, plural, some
@@ -88,6 +89,7 @@ def introduce(run: Run) -> list[str]:
         f"model    {run.name}: {run.model.reference}",
         f"runtime  {runtime.name} {runtime.version}, {runtime.device}, {runtime.precision}, "
         f"{plural(runtime.threads, 'thread')}",
+        *(f"{name:8} {value}" for name, value in settings_of(run.model).items() if value != "none"),
         f"data     {dataset.name}: {plural(len(dataset.cases), 'case')}, {_origin(dataset)}",
         *run.task.introduction(),
         *terms(run),
@@ -152,8 +154,10 @@ def _time(results: Results) -> list[str]:
     per_slice = times["seconds_per_axial_slice"]
     slices = f", {1000 * per_slice:.2f} ms per axial slice ({times['axial_slices']})" if per_slice else ""
     per_patient = times["seconds_per_patient"]
-    stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in per_patient.items() if name != "total")
-    return [f"Time: {per_patient['total']:.2f} s per patient ({stages}){slices}; stages overlap."]
+    digits = 2 if per_patient["total"] >= 1 else 4
+    stages = ", ".join(f"{name} {s:.{digits}f}" for name, s in per_patient.items() if name != "total")
+    total = f"{per_patient['total']:.{digits}f} s per patient"
+    return [f"Time: {total} ({stages}){slices}; stages overlap."]
 
 
 def _files(results: Results) -> list[str]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..zoo.errors import RunError, UsageError
 from . import environment, files, pipeline, stages, tables
-from .assemble import contract_facts, results_of
+from .assemble import contract_facts, results_of, settings_of
 from .options import Options
 from .records import CaseRecord, Journal, cache_key
 from .results import Results
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .tasks.base import Task
 
 DEFAULT_DATA = "phantom"
+PLAIN: dict[str, Any] = {"runtime": "auto", "device": "auto", "precision": "fp32", "flips": "none"}
+"""How a baseline is loaded, whatever was asked for the model."""
 
 
 class Watcher(Protocol):
@@ -90,6 +92,7 @@ class Run:
             "runtime": {"name": runtime.name, "version": runtime.version},
             "device": runtime.device,
             "precision": runtime.precision,
+            "settings": settings_of(model),
             "task": self.task.name,
             "options": dict(self.task.options),
             "code": environment.code_version(),
@@ -151,7 +154,7 @@ def prepare_run(model: Any, data: Any, options: Options) -> Run:
     models = {asked.name: asked}
     for name in task.baselines if options.baseline else ():
         if name not in models:
-            models[name] = _load(name, replace(options, runtime="auto", device="auto", precision="fp32"))
+            models[name] = _load(name, replace(options, **PLAIN))
     dataset = _open(data, options)
     task.check(dataset)
     return Run(models, dataset, options, task)
@@ -159,6 +162,8 @@ def prepare_run(model: Any, data: Any, options: Options) -> Run:
 
 def _load(model: Any, options: Options) -> Model:
     if not isinstance(model, str | os.PathLike):
+        if options.flips not in ("none", settings_of(model).get("flips")):
+            raise UsageError(f"flips: {model.name} is loaded already; voxzoo.load(..., flips=...) sets them")
         return model
     from ..zoo import registry
 
@@ -169,6 +174,7 @@ def _load(model: Any, options: Options) -> Model:
         precision=options.precision,
         threads=options.threads,
         contract=options.contract,
+        flips=options.flips,
     )
 
 

@@ -18,6 +18,7 @@ from ..zoo.errors import LabelError, UsageError
 from ..zoo.images import ImageCase, fit_image, normalise_image
 from .augment2d import augment
 from .recipe import Recipe
+from .rounds import Rounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,28 +98,14 @@ class ImageSampler:
         if empty:
             raise UsageError(f"no image of class {empty[0]!r} to learn from; there are: {images.counts}")
         self.images, self.recipe = images, recipe
-        if recipe.data.oversample:
-            self.pools = [np.flatnonzero(images.targets == k) for k in range(len(images.classes))]
-        else:
-            self.pools = [np.arange(len(images))]
+        self.rounds = Rounds(images.targets, len(images.classes), recipe.data.oversample, recipe.seed)
 
     def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Images (B, C, H, W) and the numbers of their classes (B,) of one step."""
         size = self.recipe.fit.batch
-        picked = [self.index(step * size + place) for place in range(size)]
+        picked = [self.rounds.index(step * size + place) for place in range(size)]
         tensors = [self._augmented(index, step, place) for place, index in enumerate(picked)]
         return np.stack(tensors), self.images.targets[picked]
-
-    def index(self, draw: int) -> int:
-        """Which image is drawn as number ``draw`` (from 0): pools take turns, each in shuffled rounds."""
-        turn, place = divmod(draw, len(self.pools))
-        which = int(self._shuffled(len(self.pools), 0, turn)[place])
-        pool = self.pools[which]
-        around, position = divmod(turn, len(pool))
-        return int(pool[self._shuffled(len(pool), 1 + which, around)[position]])
-
-    def _shuffled(self, n: int, stream: int, around: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self.recipe.seed, stream, around]).permutation(n)
 
     def _augmented(self, index: int, step: int, place: int) -> NDArray[np.float32]:
         rng = np.random.default_rng([self.recipe.seed, 1_000_003, step, place])

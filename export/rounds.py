@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 class Rounds:
@@ -23,7 +21,7 @@ class Rounds:
         [0, 0, 0, 1, 2, 3]
     """
 
-    def __init__(self, targets: Sequence[int], classes: int, balanced: bool, seed: int) -> None:
+    def __init__(self, targets: ArrayLike, classes: int, balanced: bool, seed: int) -> None:
         numbers = np.asarray(targets)
         kinds = [np.flatnonzero(numbers == k) for k in range(classes)]
         self.seed = seed

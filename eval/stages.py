@@ -116,7 +116,7 @@ def load(job: Job, case: AnyCase, known: Known = nothing_known) -> Loaded:
 def _leave_out(job: Job, loaded: Loaded, known: Known) -> None:
     """A record that says so, the one on file if it says the same."""
     for name in job.models:
-        record = _base(job, loaded, name, status=NO_REFERENCE, reason="nothing says what is true of it")
+        record = _base(job, loaded, name, status=NO_REFERENCE, reason="no reference, so it takes no part")
         found = known(name, loaded.case.id)
         loaded.records[name] = found if found is not None and found == record else record
 

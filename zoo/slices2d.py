@@ -67,7 +67,7 @@ class CaseSlices:
     def mask(self, mask: NDArray[Any], index: int) -> NDArray[np.bool_]:
         """Slice ``index`` of a mask on the case's grid: the pixels that it covers by half or more.
 
-        A structure smaller than half a pixel vanishes; with ``place="crop"`` nothing does.
+        What lies outside the image is cut, and a structure smaller than half a pixel vanishes.
 
         Args:
             mask: bool or integers, non-zero inside, in the file's own axis order.

@@ -62,7 +62,7 @@ PROMPTS = worded(
     form="[(row_min, col_min), (row_min, col_max), (row_max, col_max), (row_max, col_min)]",
 )
 
-_RECORDED = re.compile(r"\[" + ", ".join([r"\(([0-9]+), ([0-9]+)\)"] * 4) + r"\]")
+_RECORDED = re.compile(r"\[" + ", ".join([r"\([0-9]+, [0-9]+\)"] * 4) + r"\]")
 _CORNER = re.compile(r"[\[(]\s*(-?[0-9]+)\s*,\s*(-?[0-9]+)\s*[\])]")
 _FLAT = re.compile(r"\[\s*" + r"\s*,\s*".join([r"(-?[0-9]+)"] * 4) + r"\s*\]")
 _QUOTED = re.compile(r"[(\[]\s*[\"']\s*-?[0-9]")
@@ -81,7 +81,7 @@ def _literal() -> re.Pattern[str]:
 
 
 _LITERAL = _literal()
-_LITERAL_NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+")
+_NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class BoxTask:
         """
         strict = check_parser(parser)
         text, repairs = shorten(text)
-        corners = _recorded(text) or _whole_literal(text)
+        corners = _strict(text)
         if corners is None and not strict:
             corners = _recover(readable(text), repairs)
         if corners is None:
@@ -131,16 +131,12 @@ class BoxTask:
 Corners = list[Point]
 
 
-def _recorded(text: str) -> Corners | None:
+def _strict(text: str) -> Corners | None:
     match = _RECORDED.search(text)
-    return None if match is None else _corners(match.groups())
-
-
-def _whole_literal(text: str) -> Corners | None:
-    line = text.split("\n", 1)[0].split("||", 1)[0].split(":", 1)[0].strip()
+    line = match[0] if match else text.split("\n", 1)[0].split("||", 1)[0].split(":", 1)[0].strip()
     if len(line) > _LONGEST_LITERAL or _LITERAL.match(line) is None:
         return None
-    return _corners([number.split(".")[0] or "0" for number in _LITERAL_NUMBER.findall(line)])
+    return _corners([number.split(".")[0] or "0" for number in _NUMBER.findall(line)])
 
 
 def _corners(numbers: Sequence[str]) -> Corners | None:

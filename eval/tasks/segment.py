@@ -47,7 +47,9 @@ class Segment(Task):
         return cls(options.scoring, options.save_masks)
 
     def check(self, dataset: Dataset) -> None:
-        """Refuse a dataset without any reference segmentation."""
+        """Refuse 2-D images, and a dataset without any reference segmentation."""
+        if dataset.kind == "images":
+            raise UsageError(f"{dataset.name}: holds 2-D images, and the model segments volumes")
         if not any(getattr(case, "has_reference", False) for case in dataset.cases):
             raise UsageError(
                 f"{dataset.name}: none of its {len(dataset.cases)} cases has a reference segmentation, so "

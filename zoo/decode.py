@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .cleanup import clean
 from .errors import InputError
 from .preprocess import native_flat, native_zeros
 from .scatter import scatter_above, scatter_strongest
 from .tasks import segment
-from .voxels import occupied_box
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from .contract import Contract, OutputSpec
+    from .contract import Contract
     from .plan import Plan
     from .resample import Tables
 
@@ -138,89 +136,6 @@ class LabelWriter:
         for channel, value in segment.paint_order(self._output.channels):
             prob = np.ascontiguousarray(slab[channel])
             scatter_above(prob, tables, strides, self._output.threshold, value, flat)
-
-
-def clean(labels: NDArray[np.uint8], spacing_mm: Sequence[float], output: OutputSpec) -> NDArray[np.uint8]:
-    """Remove, in place, what the contract says is too small: components first, then regions.
-
-    Args:
-        labels: uint8 (X, Y, Z), changed in place.
-        spacing_mm: per array axis.
-        output: says how small.
-    """
-    if output.min_component_mm3 > 0 or output.min_component_share > 0:
-        drop_small(labels, spacing_mm, output.min_component_mm3, output.min_component_share)
-    if output.min_region_mm3:
-        fill_small(labels, spacing_mm, output.channels, output.min_region_mm3)
-    return labels
-
-
-def fill_small(
-    labels: NDArray[np.uint8], spacing_mm: Sequence[float], channels: Sequence[str], floors: dict[str, float]
-) -> None:
-    """Give the voxels of a region that is too small, in place, to the region around it.
-
-    A network that sees a few voxels of enhancing tumour in one without any has not found a small one: it
-    errs. The innermost region is judged first; its voxels count for the next.
-
-    Args:
-        labels: uint8 (X, Y, Z), changed in place.
-        spacing_mm: per array axis.
-        channels: regions of the network.
-        floors: region -> mm3; what has exactly this volume, in all its components, stays.
-
-    Example:
-        >>> labels = np.array([[[2, 1, 3, 3, 1, 2]]], np.uint8)
-        >>> fill_small(labels, (1, 1, 1), ("wt", "tc", "et"), {"et": 3.0})
-        >>> labels
-        array([[[2, 1, 1, 1, 1, 2]]], dtype=uint8)
-    """
-    voxel_mm3 = float(np.prod(spacing_mm))
-    nested = [(channels[channel], value) for channel, value in segment.paint_order(channels)]
-    counts = np.bincount(labels.ravel(order="K"), minlength=256)
-    for i in range(len(nested) - 1, -1, -1):
-        inside = [value for _, value in nested[i:]]
-        if counts[inside].sum() * voxel_mm3 >= floors.get(nested[i][0], 0.0) * (1 - 1e-9):
-            continue
-        around = nested[i - 1][1] if i else 0
-        labels[np.isin(labels, inside)] = around
-        counts[around] += counts[inside].sum()
-        counts[inside] = 0
-
-
-def drop_small(
-    labels: NDArray[np.uint8], spacing_mm: Sequence[float], min_mm3: float, min_share: float = 0.0
-) -> None:
-    """Set to 0, in place, the components of the foreground that are too small.
-
-    Components are of all labels together, 26-connected.
-
-    Args:
-        labels: uint8 (X, Y, Z), changed in place.
-        spacing_mm: per array axis.
-        min_mm3: what is smaller goes; what has exactly this volume stays.
-        min_share: what is smaller than this share of the largest component goes too.
-
-    Example:
-        >>> labels = np.array([[[1, 1, 0, 2]]], np.uint8)
-        >>> drop_small(labels, (1, 1, 1), 2.0)
-        >>> labels
-        array([[[1, 1, 0, 0]]], dtype=uint8)
-    """
-    from scipy import ndimage
-
-    box = occupied_box(labels)
-    if box is None:
-        return
-    window = labels[tuple(slice(low, high + 1) for low, high in box)]
-    components, _ = ndimage.label(window, structure=np.ones((3, 3, 3), bool))
-    sizes = np.bincount(components.ravel(order="K"))
-    sizes[0] = 0
-    limit = max(min_mm3 / float(np.prod(spacing_mm)), min_share * int(sizes.max())) * (1 - 1e-9)
-    small = sizes < limit
-    small[0] = False
-    if small.any():
-        window[small[components]] = 0
 
 
 def _values(contract: Contract) -> NDArray[np.uint8]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .decode import LabelWriter, clean
+from .cleanup import clean
+from .decode import LabelWriter
 from .inputs import check_case
 from .intensity import intensity_map
 from .mask import Mask

@@ -7,8 +7,9 @@ from scipy import ndimage
 
 from voxzoo.zoo import onnxfile, registry
 from voxzoo.zoo.cases import case_from_arrays, case_from_folder
+from voxzoo.zoo.cleanup import drop_small
 from voxzoo.zoo.contract import InputSpec, OutputSpec
-from voxzoo.zoo.decode import activate, drop_small
+from voxzoo.zoo.decode import activate
 from voxzoo.zoo.errors import (
     CaseError,
     ContractError,

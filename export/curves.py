@@ -8,10 +8,13 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..eval.files import atomic_write, reason
 from ..zoo.errors import RunError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK, ACCENT, FAINT = "#1f2937", "#b45309", "#d1d5db"
 
@@ -86,11 +89,20 @@ def table(lines: list[dict[str, Any]]) -> str:
 def figure(lines: list[dict[str, Any]], title: str, metric: str) -> bytes:
     """Loss and held-out score over steps as SVG; every held-out figure is a faint line behind the score."""
     import matplotlib
+
+    out = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "voxzoo", "svg.fonttype": "none"}):
+        plot(lines, title, metric).savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
+
+
+def plot(lines: list[dict[str, Any]], title: str, metric: str) -> Figure:
+    """``figure`` before it is written; no display and no global state of matplotlib is touched."""
     from matplotlib.figure import Figure
 
     scored = [line for line in lines if line.get("score") is not None]
-    plot = Figure(figsize=(7, 4.6 if scored else 2.8), layout="constrained")
-    axes = plot.subplots(2 if scored else 1, 1, sharex=True, squeeze=False)[:, 0]
+    drawn = Figure(figsize=(7, 4.6 if scored else 2.8), layout="constrained")
+    axes = drawn.subplots(2 if scored else 1, 1, sharex=True, squeeze=False)[:, 0]
     axes[0].plot([x["step"] for x in lines], [x["loss"] for x in lines], color=INK, marker=".")
     axes[0].set_ylabel("training loss")
     axes[0].set_title(title, loc="left", fontsize=11)
@@ -100,28 +112,20 @@ def figure(lines: list[dict[str, Any]], title: str, metric: str) -> bytes:
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(axis="y", color=FAINT, linewidth=0.5)
-    out = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "voxzoo", "svg.fonttype": "none"}):
-        plot.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    return drawn
 
 
 def _draw_scores(ax: Any, scored: list[dict[str, Any]], metric: str) -> None:
+    """The score, and faintly each figure that lies between 0 and 1 as it does (a likelihood does not)."""
     steps, scores = [x["step"] for x in scored], [x["score"] for x in scored]
     for name in sorted(scored[-1]["validation"]):
-        ax.plot(steps, [x["validation"].get(name) for x in scored], color=FAINT, linewidth=0.8)
+        if not name.endswith("NLL"):
+            ax.plot(steps, [x["validation"].get(name) for x in scored], color=FAINT, linewidth=0.8)
     ax.plot(steps, scores, color=ACCENT, marker=".")
     best = max(range(len(scores)), key=lambda i: (scores[i], -i))
-    ax.annotate(
-        f"best {scores[best]:.3f}",
-        (steps[best], scores[best]),
-        xytext=(0, 6),
-        textcoords="offset points",
-        ha="center",
-        color=ACCENT,
-    )
+    ax.set_title(f"best {scores[best]:.3f} at step {steps[best]}", loc="right", fontsize=9, color=ACCENT)
     ax.set_ylabel(f"held-out {metric}")
-    ax.set_ylim(0, 1.08)
+    ax.set_ylim(0, 1.02)
 
 
 def _belongs(raw: bytes, step: int) -> bool:

@@ -5,13 +5,12 @@ Distances are in pixels, and in mm where the spacing of the shown slice is known
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..empty import diagonal_mm, undefined_value
+from .boxes import empty_distance
 from .items import Item, Sheet
 from .protocols import Protocol
 from .scored import Scored, mean_over
@@ -118,7 +117,7 @@ def _patient(
     if not counted:
         return None
     if not said:
-        return _missed(said, protocol, shape, with_mm)
+        return _missed(protocol, shape, with_mm)
     points = np.array([item.parsed.written[0] for item, _ in said], np.float64)
     boxes = np.array([box for _, box in said], np.float64)
     inside = ((points >= boxes[:, :2]) & (points <= boxes[:, 2:])).all(axis=1)
@@ -143,16 +142,7 @@ def _p95(distances: Floats) -> float:
     return float(np.percentile(distances, 95))
 
 
-def _missed(
-    said: Sequence[object], protocol: Protocol, shape: tuple[int, int], with_mm: bool
-) -> dict[str, float]:
+def _missed(protocol: Protocol, shape: tuple[int, int], with_mm: bool) -> dict[str, float]:
     """A patient without any answer: nothing in the box, and the worst distance there is."""
-    far = undefined_value(
-        protocol.empty,
-        both_empty=False,
-        perfect=0.0,
-        penalty=diagonal_mm(shape, (1.0, 1.0)),
-        metric="distance",
-    )
     distances = ("shortest_p95", "euclid_p95", *(MM if with_mm else ()))
-    return {"in_box": 0.0, **dict.fromkeys(distances, math.nan if far != far else far)}
+    return {"in_box": 0.0, **dict.fromkeys(distances, empty_distance(protocol.empty, shape))}

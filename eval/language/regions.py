@@ -1,67 +1,59 @@
-"""The tasks ``box`` and ``polygon``: answers as masks against reference masks, by slice or as a volume."""
+"""The tasks ``box`` and ``polygon``: answers as shapes against reference shapes, by slice or as a volume."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..empty import diagonal_mm, undefined_value
+from .boxes import Shape, empty_distance, extents, row_edge_distance, score_boxes
 from .center import reference_box
 from .items import Item, Sheet
+from .overlaps import METRICS, Table
 from .protocols import Protocol
 from .scored import Scored, average, mean_over
-from .shapes import (
-    METRICS,
-    Masks,
-    Table,
-    draw_boxes,
-    draw_polygons,
-    extents,
-    row_edge_distance,
-    score_slices,
-    score_volume,
-)
 
 MOST_POINTS, FEWEST_POINTS = 15, 3
 CHUNK = 512
 """Slices that are masks at the same time: 8 MB each of 128 x 128 pixels."""
 
-Shape = tuple[int, int]
-Pair = tuple[Item, Any, Any]
-Rows = dict[str, dict[str, float]]
+Points: TypeAlias = tuple[tuple[float, float], ...]
+Pair: TypeAlias = tuple[Points | None, Points]
+Rows: TypeAlias = dict[str, dict[str, float]]
+Memo: TypeAlias = dict[Any, tuple[float, ...]]
+References: TypeAlias = dict[str, list[Points | None]]
 
 
-def score_box(sheet: Sheet, protocol: Protocol) -> Scored:
-    """Boxes; see the module. ``counts["stale_reference"]`` are slices scored against another slice's box."""
+def score_box(sheet: Sheet, protocol: Protocol, memo: Memo | None = None) -> Scored:
+    """Boxes; ``counts["stale_reference"]`` are slices scored against another slice's box.
+
+    Args:
+        sheet: the answers.
+        protocol: parser and slices must be the sheet's.
+        memo: figures of pairs of shapes that were scored before, under any protocol; it grows.
+    """
     references, stale = _box_references(sheet, protocol)
-    scored = _score(sheet, protocol, references)
-    return _with_count(scored, "stale_reference", stale) if protocol.has("stale-reference") else scored
+    scored = _score(sheet, protocol, references, {} if memo is None else memo)
+    if protocol.has("stale-reference"):
+        scored.counts["stale_reference"] = stale
+    return scored
 
 
-def score_polygon(sheet: Sheet, protocol: Protocol) -> Scored:
-    """Polygons; see the module."""
+def score_polygon(sheet: Sheet, protocol: Protocol, memo: Memo | None = None) -> Scored:
+    """Polygons; arguments as for :func:`score_box`."""
     references = {
         patient: [_reference_polygon(item, protocol) for item in items]
         for patient, items in sheet.patients.items()
     }
-    return _score(sheet, protocol, references)
+    return _score(sheet, protocol, references, {} if memo is None else memo)
 
 
-def _reference_polygon(item: Item, protocol: Protocol) -> Any:
+def _reference_polygon(item: Item, protocol: Protocol) -> Points | None:
     if protocol.has("quoted-reference") and "polygon" in item.answer.quoted:
-        return item.answer.quoted["polygon"]
+        quoted = item.answer.quoted["polygon"]
+        return None if quoted is None else tuple((row, col) for row, col in quoted)
     return item.case.polygons.get(item.answer.slice)
-
-
-def _with_count(scored: Scored, name: str, count: int) -> Scored:
-    scored.counts[name] = count
-    return scored
-
-
-References = dict[str, list[Any]]
 
 
 def _box_references(sheet: Sheet, protocol: Protocol) -> tuple[References, int]:
@@ -69,146 +61,136 @@ def _box_references(sheet: Sheet, protocol: Protocol) -> tuple[References, int]:
     last, stale = None, 0
     found: References = {}
     for patient, items in sheet.patients.items():
-        rows = []
+        rows: list[Points | None] = []
         for item in items:
             box = reference_box(item, protocol)
             if protocol.has("stale-reference") and answered(item, protocol):
                 stale += box is None and last is not None
                 box = last = last if box is None else box
-            rows.append(None if box is None else (tuple(box[:2]), tuple(box[2:])))
+            rows.append(None if box is None else ((box[0], box[1]), (box[2], box[3])))
         found[patient] = rows
     return found, stale
 
 
 def answered(item: Item, protocol: Protocol) -> bool:
     """Whether an answer draws anything: a polygon needs three points, in the study one."""
-    if not item.parsed.answered:
-        return False
-    return item.answer.task != "polygon" or len(_points(item, protocol)) >= (
-        1 if protocol.has("few-points") else FEWEST_POINTS
-    )
+    if not item.parsed.answered or item.answer.task != "polygon":
+        return item.parsed.answered
+    return len(item.parsed.written) >= (1 if protocol.has("few-points") else FEWEST_POINTS)
 
 
-def _points(item: Item, protocol: Protocol) -> Sequence[Any]:
-    written = item.parsed.written
-    return written[:MOST_POINTS] if protocol.has("first-15") and item.answer.task == "polygon" else written
+def _shape(item: Item, protocol: Protocol) -> Points | None:
+    """What an answer draws."""
+    if not answered(item, protocol):
+        return None
+    first = protocol.has("first-15") and item.answer.task == "polygon"
+    return item.parsed.written[:MOST_POINTS] if first else item.parsed.written
 
 
-def _score(sheet: Sheet, protocol: Protocol, references: References) -> Scored:
+def _score(sheet: Sheet, protocol: Protocol, references: References, memo: Memo) -> Scored:
     kept = {patient: _kept(items, references[patient], protocol) for patient, items in sheet.patients.items()}
-    work = {patient: pairs for patient, pairs in kept.items() if pairs}
+    work = {patient: rows for patient, rows in kept.items() if rows}
     by_volume = protocol.pooling == "volume"
-    patients = (_volumes if by_volume else _slices)(work, sheet, protocol)
-    silent = tuple(patient for patient, pairs in kept.items() if not pairs)
+    patients = _volumes(work, sheet, protocol) if by_volume else _slices(work, sheet, protocol, memo)
+    silent = tuple(patient for patient, rows in kept.items() if not rows)
     left_out = {"no_slices": sheet.no_slices, "not_recorded": sheet.not_recorded, "unscored": silent}
     if protocol.has("no-slices-zero"):
         patients |= {patient: _nothing(protocol, sheet.shape) for patient in left_out.pop("no_slices")}
+    counts = _counts(sheet, references, protocol)
     return Scored(
         sheet.task,
         protocol,
         mean_over(patients, METRICS),
         {patient: patients[patient] for patient in sheet.labels if patient in patients},
-        {**_counts(sheet, references, protocol), "slices_scored": _total(work), "patients": len(patients)},
+        {**counts, "slices_scored": sum(map(len, work.values())), "patients": len(patients)},
         {why: names for why, names in left_out.items() if names},
     )
 
 
-def _kept(items: Sequence[Item], references: Sequence[Any], protocol: Protocol) -> list[Pair]:
-    """The shapes of the slices that count, (answer or None, reference)."""
+Kept: TypeAlias = list[tuple[int, Pair]]
+
+
+def _kept(items: Sequence[Item], references: Sequence[Points | None], protocol: Protocol) -> Kept:
+    """(repeat, (answer or None, reference)) of the slices that count."""
     skips = protocol.unanswered == "skip" and protocol.pooling == "slice"
-    pairs = []
-    for item, reference in zip(items, references, strict=True):
-        said = answered(item, protocol)
-        if reference is not None and (said or not skips):
-            pairs.append((item, _points(item, protocol) if said else None, reference))
-    return pairs
-
-
-def _total(work: Mapping[str, Sequence[Pair]]) -> int:
-    return sum(len(pairs) for pairs in work.values())
+    shapes = [_shape(item, protocol) for item in items]
+    return [
+        (item.answer.repeat, (shape, reference))
+        for item, shape, reference in zip(items, shapes, references, strict=True)
+        if reference is not None and not (skips and shape is None)
+    ]
 
 
 def _counts(sheet: Sheet, references: References, protocol: Protocol) -> dict[str, int]:
-    """Slices asked, unanswered, and without a reference; unanswered are counted where there is a reference,
-    or everywhere where the study, which did not look, is followed."""
+    """Slices asked, unanswered, without a reference. Unanswered are counted where there is a reference, or
+    everywhere where the study is followed, which did not look."""
+    known = [reference is not None for rows in references.values() for reference in rows]
     everywhere = protocol.has("quoted-reference")
-    items, known = sheet.items, [r is not None for rows in references.values() for r in rows]
+    silent = [not answered(item, protocol) for item in sheet.items]
     return {
-        "slices": len(items),
-        "unanswered": sum(
-            not answered(item, protocol) and (there or everywhere)
-            for item, there in zip(items, known, strict=True)
-        ),
+        "slices": len(silent),
+        "unanswered": sum(s and (k or everywhere) for s, k in zip(silent, known, strict=True)),
         "no_reference": known.count(False),
     }
 
 
-def _slices(work: Mapping[str, Sequence[Pair]], sheet: Sheet, protocol: Protocol) -> Rows:
-    """Mean over slices of every patient. Slices are drawn ``CHUNK`` at a time, whoever's they are."""
-    pairs = [pair for some in work.values() for pair in some]
-    tables = [_table(pairs[start : start + CHUNK], sheet, protocol) for start in range(0, len(pairs), CHUNK)]
-    if not tables:
-        return {}
-    table = {metric: np.concatenate([t[metric] for t in tables]) for metric in METRICS}
-    ends = np.cumsum([len(some) for some in work.values()])
-    parts = {metric: np.split(values, ends[:-1]) for metric, values in table.items()}
-    return {p: {metric: average(parts[metric][i]) for metric in METRICS} for i, p in enumerate(work)}
+def _slices(work: Mapping[str, Kept], sheet: Sheet, protocol: Protocol, memo: Memo) -> Rows:
+    """Mean over slices of every patient."""
+    edges, wrap = protocol.has("row-edges"), protocol.has("half-open-box")
+    rest = protocol.empty, edges, wrap
+    keys = {patient: [(pair, *rest) for _, pair in rows] for patient, rows in work.items()}
+    new = list({key: key[0] for row in keys.values() for key in row if key not in memo}.items())
+    table_of: Callable[[Sequence[Pair], Shape, Protocol], Table]
+    table_of = _polygon_table if sheet.task == "polygon" else _box_table
+    for start in range(0, len(new), CHUNK):
+        part = new[start : start + CHUNK]
+        table = table_of([pair for _, pair in part], sheet.shape, protocol)
+        columns = [table[metric].tolist() for metric in METRICS]
+        memo.update(zip((key for key, _ in part), zip(*columns, strict=True), strict=True))
+    means = {patient: np.mean([memo[key] for key in rows], axis=0).tolist() for patient, rows in keys.items()}
+    return {patient: dict(zip(METRICS, row, strict=True)) for patient, row in means.items()}
 
 
-def _table(pairs: Sequence[Pair], sheet: Sheet, protocol: Protocol) -> Table:
-    shapes, outlines = [shape for _, shape, _ in pairs], [reference for _, _, reference in pairs]
-    table = score_slices(*_draw(sheet.task, shapes, outlines, sheet.shape, protocol), protocol.empty)
-    if protocol.has("row-edges") and sheet.task == "box":
-        table["hd"] = table["hd95"] = _row_edges(shapes, outlines, sheet.shape, protocol)
+def _box_table(pairs: Sequence[Pair], shape: Shape, protocol: Protocol) -> Table:
+    pred = extents([answer for answer, _ in pairs], shape, protocol.has("half-open-box"))
+    ref = extents([reference for _, reference in pairs], shape)
+    table = score_boxes(pred, ref, shape, protocol.empty)
+    if protocol.has("row-edges"):
+        found = [row_edge_distance(a, b, shape[0]) for a, b in zip(pred, ref, strict=True)]
+        far = empty_distance(protocol.empty, shape) if None in found else 0.0
+        table["hd"] = table["hd95"] = np.array([far if d is None else d for d in found])
     return table
 
 
-def _volumes(work: Mapping[str, Sequence[Pair]], sheet: Sheet, protocol: Protocol) -> Rows:
+def _polygon_table(pairs: Sequence[Pair], shape: Shape, protocol: Protocol) -> Table:
+    from .shapes import draw_polygons, score_slices
+
+    pred, ref = (draw_polygons([pair[k] for pair in pairs], shape) for k in (0, 1))
+    return score_slices(pred, ref, protocol.empty)
+
+
+def _volumes(work: Mapping[str, Kept], sheet: Sheet, protocol: Protocol) -> Rows:
     """A volume per repeat; a patient's figure is the mean over repeats."""
+    from .shapes import draw_boxes, draw_polygons, score_volume
+
     rows = {}
-    for patient, pairs in work.items():
-        shapes, outlines = [shape for _, shape, _ in pairs], [reference for _, _, reference in pairs]
-        pred, ref = _draw(sheet.task, shapes, outlines, sheet.shape, protocol)
-        number = np.array([item.answer.repeat for item, _, _ in pairs])
+    wrap = protocol.has("half-open-box")
+    for patient, kept in work.items():
+        answers, outlines = [pair[0] for _, pair in kept], [pair[1] for _, pair in kept]
+        if sheet.task == "polygon":
+            pred, ref = draw_polygons(answers, sheet.shape), draw_polygons(outlines, sheet.shape)
+        else:
+            pred, ref = draw_boxes(answers, sheet.shape, wrap), draw_boxes(outlines, sheet.shape)
+        repeats = np.array([repeat for repeat, _ in kept])
         every = [
-            score_volume(pred[number == n], ref[number == n], protocol.empty, protocol.has("all-voxels"))
-            for n in np.unique(number)
+            score_volume(pred[repeats == n], ref[repeats == n], protocol.empty, protocol.has("all-voxels"))
+            for n in np.unique(repeats)
         ]
         rows[patient] = {metric: average([scores[metric] for scores in every]) for metric in METRICS}
     return rows
 
 
-def _draw(
-    task: str, shapes: Sequence[Any], outlines: Sequence[Any], shape: Shape, protocol: Protocol
-) -> tuple[Masks, Masks]:
-    if task == "polygon":
-        return draw_polygons(shapes, shape), draw_polygons(outlines, shape)
-    return draw_boxes(shapes, shape, protocol.has("half-open-box")), draw_boxes(outlines, shape)
-
-
-def _row_edges(
-    shapes: Sequence[Any], outlines: Sequence[Any], shape: Shape, protocol: Protocol
-) -> NDArray[np.float64]:
-    found = [
-        row_edge_distance(a, b, shape)
-        for a, b in zip(
-            extents(shapes, shape, protocol.has("half-open-box")), extents(outlines, shape), strict=True
-        )
-    ]
-    return np.array([_penalty(protocol, shape) if d is None else d for d in found], np.float64)
-
-
-def _penalty(protocol: Protocol, shape: Shape) -> float:
-    return undefined_value(
-        protocol.empty,
-        both_empty=False,
-        perfect=0.0,
-        penalty=diagonal_mm(shape, (1.0, 1.0)),
-        metric="distance",
-    )
-
-
 def _nothing(protocol: Protocol, shape: Shape) -> dict[str, float]:
     """A patient without slices, as the study averaged it."""
-    far = _penalty(protocol, shape)
+    far = empty_distance(protocol.empty, shape)
     return {metric: far if metric in ("hd", "hd95") else 0.0 for metric in METRICS}

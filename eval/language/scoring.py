@@ -10,19 +10,20 @@ from typing import Any
 from ...zoo.errors import UsageError
 from ...zoo.tasks.answers import Parsed
 from ...zoo.tasks.prompt import prompt_task
+from .baselines import BASELINES, answer_as
 from .center import score_center
 from .grade import score_grade
 from .items import Sheet, check, lay_out, parse_all
 from .problems import Problem
 from .protocols import DEFAULT, Protocol, named, side_by_side
 from .references import References, read_references
-from .regions import score_box, score_polygon
+from .regions import Memo, score_box, score_polygon
 from .scored import Scored
 from .transcripts import Transcript, read_transcript
 
-SCORERS: dict[str, Callable[[Sheet, Protocol], Scored]] = {
-    "grade": score_grade,
-    "center": score_center,
+SCORERS: dict[str, Callable[[Sheet, Protocol, Memo], Scored]] = {
+    "grade": lambda sheet, protocol, _: score_grade(sheet, protocol),
+    "center": lambda sheet, protocol, _: score_center(sheet, protocol),
     "box": score_box,
     "polygon": score_polygon,
 }
@@ -42,6 +43,7 @@ class Reading:
     references: References
     task: str
     _parsed: dict[str, list[Parsed]] = field(default_factory=dict, repr=False)
+    _memo: Memo = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(
@@ -77,7 +79,15 @@ class Reading:
 
     def score(self, protocol: Protocol) -> Scored:
         """The figures under a protocol."""
-        return SCORERS[self.task](self.sheet(protocol), protocol)
+        return SCORERS[self.task](self.sheet(protocol), protocol, self._memo)
+
+    def baselines(self, protocol: Protocol, seed: int = 0) -> dict[str, Scored]:
+        """Name -> what a trivial answer scores on the slices that the model is scored on."""
+        sheet, score = self.sheet(protocol), SCORERS[self.task]
+        return {
+            name: score(answer_as(name, sheet, protocol, seed), protocol, self._memo)
+            for name in BASELINES[self.task]
+        }
 
 
 @dataclass(frozen=True)

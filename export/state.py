@@ -92,4 +92,7 @@ class State:
             for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(value, 1 - keep)
             for mean, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                mean.copy_(value)
+                if value.is_floating_point():  # running statistics belong to the averaged weights
+                    mean.lerp_(value, 1 - keep)
+                else:
+                    mean.copy_(value)

@@ -18,7 +18,7 @@ from .errors import ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from .contract import Contract, ImageSpec, InputSpec, OutputSpec
-    from .onnxfile import OnnxFile
+    from .modelfile import ModelFile
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,7 +100,7 @@ def _rows() -> list[dict[str, Any]]:
     return zoo + built_in
 
 
-def _described(model: str) -> tuple[str, Contract, OnnxFile | None]:
+def _described(model: str) -> tuple[str, Contract, ModelFile | None]:
     from . import registry
 
     found = registry.resolve(model)
@@ -111,10 +111,10 @@ def _described(model: str) -> tuple[str, Contract, OnnxFile | None]:
     return found.how, file.contract(), file
 
 
-def _file_facts(file: OnnxFile | None) -> dict[str, Any]:
+def _file_facts(file: ModelFile | None) -> dict[str, Any]:
     if file is None:
         return {}
-    return {"sha256": file.sha256, "bytes": file.size, "opset": file.opset, "ir_version": file.ir_version}
+    return {"sha256": file.sha256, "bytes": file.size, "form": file.form}
 
 
 def _echo_json(value: object) -> None:
@@ -135,7 +135,7 @@ def _kept(output: OutputSpec) -> str:
     return f"removed where smaller than {' or '.join(limits)}" if limits else "all kept"
 
 
-def _lines(how: str, contract: Contract, file: OnnxFile | None) -> Iterator[tuple[str, object]]:
+def _lines(how: str, contract: Contract, file: ModelFile | None) -> Iterator[tuple[str, object]]:
     """(name, value) of each line that ``zoo show`` prints."""
     licence = contract.licence
     yield "model", f"{contract.name} {contract.version}"
@@ -154,7 +154,7 @@ def _lines(how: str, contract: Contract, file: OnnxFile | None) -> Iterator[tupl
     yield "content sha256", contract.content_sha256
     if file is not None:
         yield "file sha256", file.sha256
-        yield "file", f"{file.size} bytes, ONNX opset {file.opset}, IR {file.ir_version}"
+        yield "file", f"{file.size} bytes, {file.form}"
 
 
 def _input_lines(spec: InputSpec | ImageSpec) -> Iterator[tuple[str, str]]:

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 from . import wire
 from .contract import Contract
 from .errors import ContractError, IntegrityError, ModelError, ModelNotFoundError
+from .modelfile import KEY, ModelFile
 
-KEY = "voxzoo.contract"
 MAX_OPSET = 26
 MAX_IR = 13
 _IR, _GRAPH, _OPSET, _METADATA = 1, 7, 8, 14
@@ -34,55 +34,22 @@ Source = str | os.PathLike[str] | bytes
 
 
 @dataclass(frozen=True)
-class OnnxFile:
-    """What the bytes of an ONNX file say.
+class OnnxFile(ModelFile):
+    """What the bytes of an ONNX file say; its content is the file without its top-level metadata.
 
     Attributes:
-        name: the path, for messages.
-        size: bytes.
-        sha256: of the whole file.
-        content_sha256: of the file without its top-level metadata.
         ir_version: version of the file format.
         opset: version of the default operator set.
-        metadata: key -> value of the top-level metadata.
     """
 
-    name: str
-    size: int
-    sha256: str
-    content_sha256: str
     ir_version: int
     opset: int
-    metadata: dict[str, str]
+    place: ClassVar[str] = "metadata_props"
 
-    def contract(self) -> Contract:
-        """The contract in the file, its content hash checked against the bytes.
-
-        Raises:
-            ContractError: there is none, or it is not valid.
-            IntegrityError: it belongs to other bytes.
-        """
-        if KEY not in self.metadata:
-            raise ContractError(
-                f"{self.name}: no contract inside (metadata_props has no {KEY!r}), so its input channels, "
-                "spacing and labels are unknown; give them with --contract FILE"
-            )
-        try:
-            contract = Contract.from_json(self.metadata[KEY])
-        except ContractError as error:
-            raise ContractError(f"{self.name}: {error}") from error
-        if not contract.content_sha256:
-            raise ContractError(f"{self.name}: contract field content_sha256: missing")
-        self.check(contract)
-        return contract
-
-    def check(self, contract: Contract) -> None:
-        """Refuse a contract that names other bytes than these."""
-        if contract.content_sha256 and contract.content_sha256 != self.content_sha256:
-            raise IntegrityError(
-                f"{self.name}: the contract belongs to content {contract.content_sha256}, the file holds "
-                f"{self.content_sha256}: it was changed after the contract was written"
-            )
+    @property
+    def form(self) -> str:
+        """ "ONNX opset 18, IR 10"."""
+        return f"ONNX opset {self.opset}, IR {self.ir_version}"
 
 
 def inspect(source: Source) -> OnnxFile:
@@ -104,7 +71,7 @@ def inspect(source: Source) -> OnnxFile:
         _refuse_external(stream, name, fields)
         metadata = _metadata(stream, name, fields)
         whole, content = _hashes(stream, fields)
-    return OnnxFile(name, size, whole, content, ir_version, opset, metadata)
+    return OnnxFile(name, size, whole, content, metadata, ir_version, opset)
 
 
 def content_sha256(source: Source) -> str:

@@ -17,12 +17,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from . import checks, onnxfile
+from . import checks, onnxfile, torchfile
 from .contract import Contract, InputSpec
 from .errors import ContractError, IntegrityError, ModelError, ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from .model import Model
+    from .modelfile import ModelFile
     from .runtimes.base import Session
 
 SCHEMA = "voxzoo.registry/1"
@@ -145,7 +146,7 @@ def resolve(spec: str | os.PathLike[str]) -> Resolved:
     raise ModelNotFoundError(_not_found(text))
 
 
-def verify(found: Resolved) -> onnxfile.OnnxFile:
+def verify(found: Resolved) -> ModelFile:
     """Read a model file and check it against the registry if it came from there.
 
     Raises:
@@ -155,7 +156,8 @@ def verify(found: Resolved) -> onnxfile.OnnxFile:
     if found.path is None:
         raise UsageError(f"{found.how}: there is no file to verify")
     try:
-        file = onnxfile.inspect(found.path)
+        script = torchfile.is_torchscript(found.path)
+        file = torchfile.inspect(found.path) if script else onnxfile.inspect(found.path)
     except IntegrityError:
         raise
     except ModelError as error:
@@ -175,12 +177,13 @@ def load(
     threads: int | None = None,
     contract: str | os.PathLike[str] | Contract | None = None,
     flips: str = "none",
+    trust: bool = False,
 ) -> Model:
     """Load a model, verified, ready to be called.
 
     Args:
         spec: what ``resolve`` takes.
-        runtime: "auto" (the fastest installed), "onnxruntime", "openvino".
+        runtime: "auto" (the fastest installed), "onnxruntime", "openvino"; "torchscript" for such a file.
         device: "auto", "cpu", "cuda".
         precision: "fp32", "tf32", "bf16", "fp16": obtained exactly, or an error.
         threads: inside one call; default: the physical cores this process may use.
@@ -188,12 +191,14 @@ def load(
             inside.
         flips: of models that segment: "none"; "lr" takes the mean of the probabilities over the input and
             its left-right mirror image, "all" over all eight mirror images. Each costs a run of the network.
+        trust: run a TorchScript file that is not in the registry: it runs code of its own.
 
     Raises:
         ModelNotFoundError, ModelError, ContractError, IntegrityError: it cannot be found or trusted.
         DeviceError: device or precision are not to be had.
         MissingDependencyError: no runtime is installed.
-        UsageError: an unknown word, or flips for a model that cannot have them.
+        UsageError: an unknown word, flips for a model that cannot have them, or TorchScript that was not
+            asked for by name or is not trusted.
 
     Example:
         >>> import numpy as np
@@ -211,6 +216,7 @@ def load(
 
     found = resolve(spec)
     file = verify(found)
+    torchfile.check_trust(file, runtime, found.entry is not None, trust)
     how, agreed = _contract(found.how, file, contract)
     session = open_session(file.name, runtime, device, precision, threads)
     tell_terms(agreed)
@@ -287,7 +293,7 @@ def _write(path: Path, content: bytes) -> None:
     os.replace(part, path)
 
 
-def _compare(file: onnxfile.OnnxFile, entry: Entry) -> None:
+def _compare(file: ModelFile, entry: Entry) -> None:
     for what, got, expected in (
         ("content hash", file.content_sha256, entry.content_sha256),
         ("sha256", file.sha256, entry.sha256),
@@ -298,7 +304,7 @@ def _compare(file: onnxfile.OnnxFile, entry: Entry) -> None:
             )
 
 
-def _contract(how: str, file: onnxfile.OnnxFile, given: Any) -> tuple[str, Contract]:
+def _contract(how: str, file: ModelFile, given: Any) -> tuple[str, Contract]:
     """(how the model was found, its contract): the one given, else the one inside."""
     if given is None:
         return how, file.contract()

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUNTIMES: dict[str, str] = {"openvino": ".openvino", "onnxruntime": ".onnxruntime"}
-"""Name -> module, the fastest on a CPU first."""
+"""Name -> module, the fastest on a CPU first; "auto" chooses among these."""
+
+BY_NAME: dict[str, str] = {"torchscript": ".torchscript"}
+"""Runtimes that run code of the model's own: never chosen, only asked for."""
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
@@ -103,9 +106,10 @@ def get_runtime(name: str) -> Runtime:
     Raises:
         UsageError: there is none.
     """
-    if name not in RUNTIMES:
-        raise UsageError(f"unknown runtime {name!r}: expected one of auto, {', '.join(RUNTIMES)}")
-    return cast(Runtime, import_module(RUNTIMES[name], __package__))
+    modules = RUNTIMES | BY_NAME
+    if name not in modules:
+        raise UsageError(f"unknown runtime {name!r}: expected one of auto, {', '.join(modules)}")
+    return cast(Runtime, import_module(modules[name], __package__))
 
 
 def package_found(name: str) -> bool:
@@ -126,8 +130,8 @@ def open_session(
     """Open a model file in the runtime asked for, or in the fastest that does what is asked.
 
     Args:
-        source: path or bytes of an ONNX file.
-        runtime: "auto", "onnxruntime" or "openvino".
+        source: path or bytes of an ONNX file, path of a TorchScript file.
+        runtime: "auto", "onnxruntime", "openvino" or "torchscript".
         device: "auto" (the GPU if a runtime offers one that works), "cpu" or "cuda".
         precision: "fp32", "tf32", "bf16", "fp16".
         threads: inside one call; default: the physical cores this process may use.

@@ -32,11 +32,14 @@ class AugmentSpec:
     """How often and how strongly, as a recipe states it.
 
     Attributes:
+        flips: probability of flipping each of D, H, W.
+        swap: probability of exchanging H and W.
         intensity: greatest strength of curves, gain, shift, bias and noise (0 = none).
         fade: probability of fading the tumour toward the healthy mean.
         transplant: probability of carrying another patient's tumour in.
         drop_channel: probability, per channel but the first, of blanking it.
         restyle: probability, per channel, of moving the histogram toward another volume's.
+        bias: greatest amplitude of a coil's field, smooth over the head and partly shared by the channels.
         thick: probability of slices averaged in twos or threes along one axis.
         mix_up: probability of each of: t1ce shows no contrast agent (t1 in its place); flair and t2 swapped.
         warp: probability of turning, zooming and bending a crop.
@@ -45,11 +48,14 @@ class AugmentSpec:
         bend: standard deviation of the smooth displacement, as a share of half the crop; 0 = none.
     """
 
+    flips: tuple[float, float, float] = (0.2, 0.5, 0.5)
+    swap: float = 0.3
     intensity: float = 1.0
     fade: float = 0.3
     transplant: float = 0.3
     drop_channel: float = 0.05
     restyle: float = 0.0
+    bias: float = 0.0
     thick: float = 0.0
     mix_up: float = 0.0
     warp: float = 0.5
@@ -148,6 +154,21 @@ def vary_intensities(image: Array, spec: AugmentSpec, rng: Rng) -> Array:
     return out
 
 
+def coil_bias(image: Array, amplitude: float, rng: Rng) -> Array:
+    """Brighten one part of the head and darken another, as a receive coil does.
+
+    The field multiplies intensities as they were before z-scoring, which lay some three deviations above
+    0. Channels share it in part: one coil recorded them all.
+    """
+    strength, share = rng.uniform(0, amplitude), rng.uniform(0, 1)
+    common = smooth_field(image.shape[1:], int(rng.integers(2, 4)), strength, rng)
+    out = np.empty_like(image)
+    for channel, values in enumerate(image):
+        own = smooth_field(image.shape[1:], int(rng.integers(2, 4)), strength, rng)
+        out[channel] = values + (values + 3) * (share * common + (1 - share) * own)
+    return out * (image != 0)
+
+
 def fade_tumour(image: Array, label: Array, rng: Rng) -> Array:
     """Pull the tumour's intensities part of the way to the healthy mean: faint edema is real."""
     amount = rng.uniform(0.1, 0.7)
@@ -168,12 +189,12 @@ def transplant(image: Array, label: Array, donor: Array, donor_label: Array) -> 
     return image * (1 - soft) + donor * soft, np.maximum(label, donor_label * brain)
 
 
-def flip(image: Array, label: Array, rng: Rng) -> tuple[Array, Array]:
-    """Random flips (left-right and front-back often, upside down seldom) and a swap of H and W."""
-    for axis, chance in ((1, 0.2), (2, 0.5), (3, 0.5)):
+def flip(image: Array, label: Array, spec: AugmentSpec, rng: Rng) -> tuple[Array, Array]:
+    """Random flips of D, H and W, and a swap of H and W where they are of one size."""
+    for axis, chance in zip((1, 2, 3), spec.flips, strict=True):
         if rng.random() < chance:
             image, label = np.flip(image, axis), np.flip(label, axis)
-    if image.shape[2] == image.shape[3] and rng.random() < 0.3:
+    if image.shape[2] == image.shape[3] and rng.random() < spec.swap:
         image, label = image.swapaxes(2, 3), label.swapaxes(2, 3)
     return image, label
 

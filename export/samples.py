@@ -93,14 +93,16 @@ class Sampler:
         donors = self.real or self.phantoms
         if rng.random() < spec.transplant:
             donor = self._crop(donors[rng.integers(len(donors))], style, rng, tumour=True)
-            image, label = augment.transplant(image, label, *augment.flip(*donor, rng))
+            image, label = augment.transplant(image, label, *augment.flip(*donor, spec, rng))
         if rng.random() < spec.fade:
             image = augment.fade_tumour(image, label, rng)
         image = augment.vary_intensities(image, spec, rng)
+        if spec.bias:
+            image = augment.coil_bias(image, spec.bias, rng)
         image = augment.mix_up_channels(image, spec.mix_up, rng)
         if rng.random() < spec.thick:
             image = augment.thick_slices(image, int(rng.integers(1, 4)), int(rng.integers(2, 4)))
-        image, label = augment.flip(image, label, rng)
+        image, label = augment.flip(image, label, spec, rng)
         if rng.random() < spec.warp:
             image, label = augment.warp(image, label, spec, rng)
         return image, label

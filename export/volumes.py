@@ -153,7 +153,7 @@ class GradedSampler:
             return image
         spec, nothing = self.recipe.augment, image[:0]
         image = augment.vary_intensities(image, spec, rng)
-        image, _ = augment.flip(image, nothing, rng)
+        image, _ = augment.flip(image, nothing, spec, rng)
         if rng.random() < spec.warp:
             image, _ = augment.warp(image, nothing, spec, rng)
         return image

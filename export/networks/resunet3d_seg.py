@@ -18,8 +18,8 @@ from torch.nn import functional as F
 class ResUNet3D(nn.Module):
     """(N, C, D, H, W) images -> (N, K, D, H, W) logits, any D, H, W.
 
-    Sizes that ``2 ** len(widths)`` does not divide are padded with zeros, which is what background is after
-    normalisation, and cropped back.
+    Sizes that ``2 ** len(widths)`` does not divide are padded with zeros on both sides, which is what
+    background is after normalisation, and cropped back.
 
     Args:
         in_channels: C.
@@ -28,6 +28,8 @@ class ResUNet3D(nn.Module):
         blocks: residual blocks of each encoder level.
         edge: channels of the skip at the input's resolution.
         dropout: share of the deepest features dropped while training.
+        mirror: level whose features see their own mirror image across the middle of W, or None. Brains are
+            nearly symmetric and gliomas are not, so what is bright on both sides is seldom tumour.
 
     Example:
         >>> net = ResUNet3D(widths=(8, 16), blocks=(1, 1))
@@ -43,6 +45,7 @@ class ResUNet3D(nn.Module):
         blocks: Sequence[int] = (1, 1, 2, 2),
         edge: int = 8,
         dropout: float = 0.1,
+        mirror: int | None = 1,
     ) -> None:
         super().__init__()
         self.edge = nn.Conv3d(in_channels, edge, 3, padding=1)
@@ -54,6 +57,8 @@ class ResUNet3D(nn.Module):
             )
             for level, (new, old, n) in enumerate(levels)
         )
+        self.mirrored = mirror
+        self.mirror = nn.Identity() if mirror is None else Mirror(widths[mirror])
         self.dropout = nn.Dropout3d(dropout)
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose3d(deep, flat, 2, stride=2) for deep, flat in pairs)
@@ -65,20 +70,37 @@ class ResUNet3D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         depth, height, width = x.shape[2:]
         m = self.multiple
-        x = F.pad(x, (0, -width % m, 0, -height % m, 0, -depth % m))
+        left, back, low = -width % m // 2, -height % m // 2, -depth % m // 2
+        right, front, high = -width % m - left, -height % m - back, -depth % m - low
+        x = F.pad(x, (left, right, back, front, low, high))
         edge = self.edge(x)
         y, skips = self.stem(x), []
-        for level in self.down:
+        for index, level in enumerate(self.down):
             y = level(y)
+            if index == self.mirrored:
+                y = self.mirror(y)
             skips.append(y)
         y = self.dropout(skips.pop())
         for up, merge in zip(self.up, self.merge, strict=True):
             y = merge(torch.cat([up(y), skips.pop()], 1))
         y = self.head(F.leaky_relu(torch.cat([self.last(y), edge], 1), SLOPE))
-        return y[:, :, :depth, :height, :width]
+        return y[:, :, low : low + depth, back : back + height, left : left + width]
 
 
 SLOPE = 0.01
+
+
+class Mirror(nn.Module):
+    """Add to each feature what a comparison with the other side of the head (axis W) says."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.compare = nn.Conv3d(2 * channels, channels, 3, padding=1)
+        self.tell = nn.Conv3d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([x, torch.flip(x, (4,))], 1)
+        return x + self.tell(F.leaky_relu(self.compare(both), SLOPE))
 
 
 class ResBlock(nn.Module):

@@ -66,7 +66,7 @@ def test_transplanted_tumour_is_labelled_and_stays_inside_the_brain():
 def test_flips_move_image_and_label_together(seed):
     image, label = _crop()
     image[0] = np.where(label[0] > 0, 9.0, image[0])
-    flipped, moved = augment.flip(image, label, np.random.default_rng(seed))
+    flipped, moved = augment.flip(image, label, AugmentSpec(), np.random.default_rng(seed))
     assert ((flipped[0] == 9) == (moved[0] == 1)).all()
 
 
@@ -85,3 +85,48 @@ def test_affine_is_a_rotation_times_a_zoom(seed):
     zoom = np.cbrt(np.linalg.det(linear))
     np.testing.assert_allclose(linear @ linear.T, zoom**2 * np.eye(3), atol=1e-5)
     assert (matrix[:, 3] == 0).all()
+
+
+def test_restyling_all_the_way_gives_the_other_histogram():
+    rng = np.random.default_rng(2)
+    image = rng.normal(size=(1, 20, 20, 20)).astype(np.float32)
+    other = rng.gamma(2, size=(1, 20, 20, 20)).astype(np.float32)
+    own, wanted = augment.histogram(image), augment.histogram(other)
+    moved = augment.restyle(image, own, wanted, [1.0])
+    np.testing.assert_allclose(augment.histogram(moved), wanted, atol=0.02)
+    np.testing.assert_array_equal(augment.restyle(image, own, wanted, [0.0]), image)
+
+
+def test_thick_slices_are_means_of_their_slices_and_keep_the_background():
+    image = np.arange(1, 5 * 2 * 2 + 1, dtype=np.float32).reshape(1, 5, 2, 2)
+    image[0, 0, 0, 0] = 0
+    thick = augment.thick_slices(image, 1, 2)
+    np.testing.assert_allclose(thick[0, 0, 0, 1], (2 + 6) / 2)
+    np.testing.assert_allclose(thick[0, 1, 0, 1], (2 + 6) / 2)
+    assert thick[0, 0, 0, 0] == 0
+    np.testing.assert_array_equal(thick[0, 4], image[0, 4])
+
+
+def test_warping_without_amplitude_changes_nothing():
+    image, label = _crop()
+    still = AugmentSpec(rotate=0.0, zoom=0.0, bend=0.0)
+    moved, outline = augment.warp(image, label, still, np.random.default_rng(0))
+    np.testing.assert_allclose(moved, image, atol=1e-4)
+    np.testing.assert_allclose(outline, label, atol=1e-4)
+
+
+def test_a_study_without_contrast_agent_shows_t1_twice():
+    image = np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1)
+    seen = {
+        tuple(augment.mix_up_channels(image, 0.5, np.random.default_rng(s))[:, 0, 0, 0]) for s in range(40)
+    }
+    assert seen == {(0, 1, 2, 3), (0, 1, 1, 3), (3, 1, 2, 0), (3, 1, 1, 0)}
+
+
+def test_coil_bias_leaves_the_background_and_stays_smooth():
+    image, _ = _crop()
+    biased = augment.coil_bias(image, 0.4, np.random.default_rng(1))
+    assert (biased[image == 0] == 0).all()
+    assert not np.array_equal(biased, image)
+    share = (biased - image) / (image + 3)
+    assert np.abs(np.diff(share[0], axis=0)[(image[0, 1:] != 0) & (image[0, :-1] != 0)]).max() < 0.5

@@ -37,9 +37,11 @@ def grouped(
         run: numbers that are equal after division by this, rounded down, are kin.
 
     Raises:
-        UsageError: ``series`` is no such expression, or does not fit a case's id.
+        UsageError: ``series`` is no such expression, or does not fit a case's id; ``run`` below 1.
         CaseError: an image cannot be read.
     """
+    if run < 1:
+        raise UsageError(f"run = {run}: at least 1 number makes a run")
     links = [_equal([case.patient for case in cases])]
     if series:
         links.append(_equal([str(number // run) for number in _serials(cases, series)]))

@@ -69,9 +69,12 @@ SURFACE = {
     ),
     "voxzoo.zoo": (
         "Case",
+        "Classification",
         "Contract",
         "Dataset",
         "Grid",
+        "ImageCase",
+        "ImageSpec",
         "InputSpec",
         "LicenceSpec",
         "Mask",

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from .cases import case_from_arrays as case_from_arrays
     from .cases import case_from_folder as case_from_folder
     from .contract import Contract as Contract
+    from .contract import ImageSpec as ImageSpec
     from .contract import InputSpec as InputSpec
     from .contract import LicenceSpec as LicenceSpec
     from .contract import OutputSpec as OutputSpec
     from .datasets import Dataset as Dataset
     from .datasets import open_dataset as open_dataset
+    from .images import ImageCase as ImageCase
     from .mask import Mask as Mask
     from .model import Model as Model
     from .model import Prediction as Prediction
@@ -34,12 +36,16 @@ if TYPE_CHECKING:
     from .runtimes.base import RuntimeInfo as RuntimeInfo
     from .splits import Splits as Splits
     from .splits import make_splits as make_splits
+    from .tasks.classify import Classification as Classification
 
 _HOME = {
     "Case": "cases",
+    "Classification": "tasks.classify",
     "Contract": "contract",
     "Dataset": "datasets",
     "Grid": "nifti",
+    "ImageCase": "images",
+    "ImageSpec": "contract",
     "InputSpec": "contract",
     "LicenceSpec": "contract",
     "Mask": "mask",

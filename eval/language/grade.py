@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...zoo.errors import InputError
+from .. import probabilities
 from .items import Item, Sheet
 from .protocols import Protocol
 from .scored import Scored
@@ -83,13 +84,13 @@ def score_grade(sheet: Sheet, protocol: Protocol, assumed: Mapping[str, int] | N
         p: _row(sheet.labels[p], predicted[p], votes.get(p, np.zeros(4, int)), shares.get(p)) for p in counted
     }
     ranked = [p for p in shares if sheet.labels[p] is not None and not math.isnan(shares[p])]
-    area = auc([sheet.labels[p] for p in ranked], [shares[p] for p in ranked])
+    area = probabilities.auc([shares[p] for p in ranked], [sheet.labels[p] == HIGH for p in ranked])
     counts = confusion([(row["label"], row["predicted"]) for row in patients.values()])
     slice_votes = sum(votes.values(), np.zeros(4, np.int64))
     return Scored(
         "grade",
         protocol,
-        {**rates(**counts), "auc": area},
+        {**rates(**counts), "auc": float(area)},
         patients,
         {
             **counts,
@@ -100,6 +101,7 @@ def score_grade(sheet: Sheet, protocol: Protocol, assumed: Mapping[str, int] | N
         },
         _left_out(sheet, abstained, protocol, known),
         {"auc_from": source, **({"assumed": dict(known)} if known else {})},
+        {p: (int(sheet.labels[p] == HIGH), shares[p]) for p in ranked},
     )
 
 
@@ -196,22 +198,3 @@ def rates(tp: int, tn: int, fp: int, fn: int) -> dict[str, float]:
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
-
-
-def auc(labels: Sequence[int | None] | NDArray, scores: Sequence[float] | NDArray) -> float:
-    """Area under the ROC curve: the chance that a positive scores above a negative, ties half (Mann-Whitney).
-
-    Returns:
-        0 to 1; NaN without both classes.
-
-    Example:
-        >>> auc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.9])
-        0.875
-    """
-    truth, values = np.asarray(labels, dtype=float), np.asarray(scores, dtype=np.float64)
-    positive, negative = values[truth == 1], values[truth == 0]
-    if not positive.size or not negative.size:
-        return math.nan
-    above = np.searchsorted(np.sort(negative), positive, side="left")
-    upto = np.searchsorted(np.sort(negative), positive, side="right")
-    return float((above + upto).sum() / 2 / (positive.size * negative.size))

@@ -24,6 +24,7 @@ class Scored:
         counts: what was asked, answered, scored.
         left_out: why -> patients that do not count.
         facts: other things worth saying, JSON values.
+        ranked: patient -> (label, score) of those that the AUC of grades is about.
     """
 
     task: str
@@ -33,6 +34,7 @@ class Scored:
     counts: dict[str, int]
     left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
+    ranked: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def column(self, metric: str) -> NDArray[np.float64]:
         """One metric of all patients that count, in order."""

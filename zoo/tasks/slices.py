@@ -8,7 +8,7 @@ from typing import Any
 from ...rasterize.errors import InputError
 from .segment import REGIONS
 
-__all__ = ["CONTRASTS", "PLACES", "PLANES", "WHICH", "SliceRule"]
+__all__ = ["CONTRASTS", "PAPER", "PLACES", "PLANES", "WHICH", "SliceRule"]
 
 PLANES = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}
 """Where the slices are counted along (either way), where rows run to, and where columns run to."""
@@ -71,3 +71,8 @@ class SliceRule:
     def record(self) -> dict[str, Any]:
         """All of it, for a record or a hash of options."""
         return {**asdict(self), "size": list(self.size), "uses_reference": self.uses_reference}
+
+
+PAPER = SliceRule(place="crop")
+"""As near to the study as a rule can be that looks at no reference and throws no dice: there, volumes were cut
+to 128 x 128 at random offsets, and images were shown in the array's own axis order."""

@@ -120,7 +120,7 @@ class Sample:
         """
         counts = ClassCounts.of(self.truth, self.answer, len(self.classes), weights)
         aucs = probabilities.class_aucs(self.scores, self.truth, weights)
-        means = weights @ self.losses / counts.total[:, None]
+        means = probabilities.weighted_sums(weights, self.losses) / counts.total[:, None]
         overall = [
             by_class.accuracy(counts),
             by_class.balanced_accuracy(counts),

@@ -1,5 +1,6 @@
 """Models and datasets of the smallest kind, for tests of the runner: real cases, made-up answers."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,9 @@ from voxzoo.zoo.cases import ArraySource, Case
 from voxzoo.zoo.contract import Contract, InputSpec, LicenceSpec, OutputSpec
 from voxzoo.zoo.datasets import Dataset
 from voxzoo.zoo.errors import CaseError, ModelError
+from voxzoo.zoo.images import ImageCase
 from voxzoo.zoo.tasks import segment
+from voxzoo.zoo.tasks.classify import Classification
 
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
 
@@ -52,6 +55,41 @@ class ToyModel:
         return SimpleNamespace(array=array, labels=self.contract.labels, regions=values, save=_save(array))
 
 
+class ToyClassifier:
+    """Answers what it is told, else certainty of the truth; or it fails."""
+
+    def __init__(self, classes=("low", "high"), target="grade", answers=None, fail=(), spec=None):
+        self.name, self.reference, self.content_hash = "toy-cls", "made by a test", "33" * 32
+        self.answers, self.fail = answers or {}, fail
+        self.runtime = SimpleNamespace(name="toy", version="1", device="cpu", precision="fp32", threads=1)
+        self.inferred = []
+        self.contract = Contract(
+            name=self.name,
+            version="1",
+            task="classify",
+            input=spec or InputSpec("x", ("flair",), (8, 8, 8), (1.0, 1.0, 1.0)),
+            output=OutputSpec("y", "classes", tuple(classes), activation="softmax", target=target),
+            labels=dict(enumerate(classes)),
+            licence=LicenceSpec("Apache-2.0", "none", "confirmed"),
+        )
+
+    def prepare(self, case):
+        if isinstance(case, ImageCase):
+            case.read()
+        return case
+
+    def infer(self, case):
+        self.inferred.append(case.id)
+        if case.id in self.fail:
+            raise ModelError(f"{case.id}: the toy is broken")
+        names, truth = tuple(self.contract.labels.values()), case.fact(self.contract.output.target)
+        answer = self.answers.get(case.id, [float(name == truth) for name in names])
+        return np.array(answer, np.float32)
+
+    def finish(self, answer, case):
+        return Classification(self.contract.labels, answer)
+
+
 def _save(array):
     return lambda path: path.write_bytes(array.tobytes())
 
@@ -89,6 +127,11 @@ def make_case(index, patient=None, broken="", empty=False):
     )
 
 
+def make_graded(*grades):
+    """A case for each grade, None for one that nobody knows."""
+    return make_dataset([replace(make_case(i), grade=grade) for i, grade in enumerate(grades)])
+
+
 def make_dataset(cases, name="toys"):
     return Dataset(name, tuple(cases), "CC0", "made by a test", "toy")
 
@@ -96,4 +139,6 @@ def make_dataset(cases, name="toys"):
 @pytest.fixture
 def toys():
     """The makers of this file, for tests that cannot import it."""
-    return SimpleNamespace(model=ToyModel, case=make_case, dataset=make_dataset)
+    return SimpleNamespace(
+        model=ToyModel, classifier=ToyClassifier, case=make_case, graded=make_graded, dataset=make_dataset
+    )

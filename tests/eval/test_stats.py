@@ -95,3 +95,75 @@ def test_large_samples_are_drawn_in_pieces():
 def test_bad_arguments(bad):
     with pytest.raises(InputError):
         stats.bootstrap_ci(np.arange(3.0), **bad)
+
+
+def mean_of(values):
+    """A figure as ``bootstrap_together`` wants it."""
+    return lambda weights: (weights @ values / weights.sum(axis=1))[:, None]
+
+
+@pytest.mark.parametrize("n", [5, 40])
+def test_together_is_the_same_as_alone(n):
+    sample = np.random.default_rng(n).beta(5, 1.5, n)
+    (together,) = stats.bootstrap_together(range(n), mean_of(sample), seed=4)
+    assert together == pytest.approx(stats.bootstrap_ci(sample, seed=4), rel=1e-9)
+
+
+def test_together_of_a_statistic_that_is_no_mean_agrees_with_scipys_bca():
+    a, b = np.random.default_rng(3).beta([[4], [2]], 2, (2, 30))
+
+    def ratio(weights):
+        return (weights @ a / (weights @ b))[:, None]
+
+    (ours,) = stats.bootstrap_together(range(30), ratio, resamples=8_000, seed=1)
+    theirs = scipy_stats.bootstrap(
+        (a, b),
+        lambda x, y: x.sum() / y.sum(),
+        paired=True,
+        n_resamples=8_000,
+        method="BCa",
+        vectorized=False,
+        rng=2,
+    ).confidence_interval
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.08 * (theirs.high - theirs.low))
+
+
+def test_all_cases_of_a_drawn_patient_come_along():
+    """Patients with two and one case: the mean of a draw is of cases, the draw is of patients."""
+    drawn = []
+
+    def watched(weights):
+        drawn.extend(map(tuple, weights.astype(int).tolist()))
+        return weights[:, :1]
+
+    stats.bootstrap_together(["a", "b", "a"], watched, resamples=100)
+    observed, left_out = drawn[0], drawn[-2:]
+    assert observed == (1, 1, 1)
+    assert sorted(left_out) == [(0, 1, 0), (1, 0, 1)]
+    assert set(drawn[1:-2]) == {(2, 0, 2), (1, 1, 1), (0, 2, 0)}
+
+
+def test_many_patients_are_left_out_in_groups():
+    rows = []
+    stats.bootstrap_together(range(1001), lambda w: rows.append(len(w)) or w[:, :1], resamples=1)
+    assert sum(rows) == 1 + 1 + stats.MOST_LEFT_OUT
+
+
+def test_undefined_resamples_are_left_out_while_they_are_few():
+    def sometimes(share):
+        def figures(weights):
+            values = weights @ np.arange(20.0)
+            values[len(values) - int(share * len(values)) :] = np.nan
+            return values[:, None]
+
+        return figures
+
+    assert stats.bootstrap_together(range(20), sometimes(0.04))[0] is not None
+    assert stats.bootstrap_together(range(20), sometimes(0.06))[0] is None
+    nothing = stats.bootstrap_together(range(20), lambda w: np.full((len(w), 2), np.nan))
+    assert nothing == [None, None]
+
+
+def test_one_patient_has_no_interval_and_equal_values_have_a_point():
+    assert stats.bootstrap_together("aaa", mean_of(np.arange(3.0))) == [None]
+    assert stats.bootstrap_together("abc", mean_of(np.full(3, 0.5))) == [(0.5, 0.5)]

@@ -71,7 +71,7 @@ def check_shapes(network: nn.Module, contract: Contract) -> None:
     """
     spec = contract.input
     shape = (2, len(spec.channels), *spec.shape)
-    got = _answer_shape(network, shape, contract.name)
+    got = answer_shape(network, shape, contract.name)
     wanted = (2, *output_shape(contract))
     if got != wanted:
         names = ", ".join(contract.output.channels)
@@ -81,7 +81,7 @@ def check_shapes(network: nn.Module, contract: Contract) -> None:
         )
 
 
-def _answer_shape(network: nn.Module, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+def answer_shape(network: nn.Module, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
     """What the network would give, traced on tensors without values."""
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():

@@ -13,12 +13,18 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from ...zoo.errors import UsageError
+
 SMALLEST = 64
 """Tensors of fewer values stay as they are: biases and norms cost nothing."""
 
 
 def convert(model: onnx.ModelProto, inputs: Sequence[NDArray[np.float32]] = ()) -> onnx.ModelProto:
-    """The model with its large float32 initialisers as float16 and a Cast behind each."""
+    """The model with its large float32 initialisers as float16 and a Cast behind each.
+
+    Raises:
+        UsageError: it has none, being small or kept in less already.
+    """
     new = onnx.ModelProto()
     new.CopyFrom(model)
     kept, casts = [], []
@@ -31,6 +37,10 @@ def convert(model: onnx.ModelProto, inputs: Sequence[NDArray[np.float32]] = ()) 
             kept.append(half)
         else:
             kept.append(tensor)
+    if not casts:
+        raise UsageError(
+            f"onnx-fp16: there is no float32 weight of {SMALLEST} or more values to keep in less"
+        )
     return with_graph(new, [*casts, *model.graph.node], kept)
 
 

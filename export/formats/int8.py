@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
+from ...zoo.errors import UsageError
 from ..rewrite.graph import attributes
 from .fp16 import with_graph
 
@@ -21,14 +22,18 @@ SMALLEST = 256
 
 
 def convert(model: onnx.ModelProto, inputs: Sequence[NDArray[np.float32]] = ()) -> onnx.ModelProto:
-    """The model with the weights of its convolutions and matrix products as int8, dequantised per channel."""
+    """The model with the weights of its convolutions and matrix products as int8, dequantised per channel.
+
+    Raises:
+        UsageError: it has none of float32, being small or kept in less already.
+    """
     new = onnx.ModelProto()
     new.CopyFrom(model)
     axes = _channel_axes(model)
     kept, restored = [], []
     for tensor in model.graph.initializer:
         axis = axes.get(tensor.name)
-        if axis is None or np.prod(tensor.dims) < SMALLEST:
+        if axis is None or np.prod(tensor.dims) < SMALLEST or tensor.data_type != TensorProto.FLOAT:
             kept.append(tensor)
             continue
         name = tensor.name
@@ -39,6 +44,10 @@ def convert(model: onnx.ModelProto, inputs: Sequence[NDArray[np.float32]] = ()) 
         ]
         restored.append(
             helper.make_node("DequantizeLinear", [f"{name}.int8", f"{name}.scale"], [name], axis=axis)
+        )
+    if not restored:
+        raise UsageError(
+            f"onnx-int8: there is no float32 weight of {SMALLEST} or more values to keep in less"
         )
     return with_graph(new, [*restored, *model.graph.node], kept)
 

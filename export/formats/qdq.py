@@ -6,8 +6,10 @@ matrix products. Weights take 7 bits: on processors without VNNI, products of 8-
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def convert(model: onnx.ModelProto, inputs: Sequence[NDArray[np.float32]] = ()) 
 
     if not inputs:
         raise UsageError("onnx-qdq takes the ranges of activations from real inputs: give some with --data")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
         onnx.save(model, before)
         quantize_static(
@@ -48,6 +50,18 @@ def convert(model: onnx.ModelProto, inputs: Sequence[NDArray[np.float32]] = ()) 
             calibrate_method=CalibrationMethod.MinMax,
         )
         return onnx.load(after)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the quantiser's advice, which it gives to the root logger."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 class _Reader:

@@ -1,0 +1,111 @@
+"""What a person hands to ``zoo-export``, as something that can be exported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..zoo import onnxfile
+from ..zoo.contract import Contract
+from ..zoo.errors import ContractError, ModelError, UsageError
+from ..zoo.registry import resolve, verify
+from ..zoo.torchfile import TorchFile
+from . import weights
+from .delivery import Origin
+from .making import contract_of
+from .network import answer_shape
+from .networks import build
+from .networks.cnn3d_cls import WithTwoLogits
+from .networks.cnn3d_seg import WithSigmoid
+from .recipe import Recipe, load_recipe, recipe_from
+
+
+def origin_of(source: str, recipe: str | None = None, contract: Path | None = None) -> Origin:
+    """Find out what ``source`` is and open it.
+
+    Args:
+        source: a training folder of ``zoo-train``; a safetensors file of weights; an ONNX file; a name of the
+            zoo.
+        recipe: of weights: what network they belong to and what it is for.
+        contract: JSON of the contract, for an ONNX file that has none inside; it wins over one inside.
+
+    Raises:
+        UsageError: weights without a recipe, or a recipe for what needs none.
+        ModelError: no such file, a pickle, weights of another network, an unfinished training.
+        ContractError: an ONNX file without a contract, or one that contradicts the network.
+    """
+    path = Path(source)
+    given = None if contract is None else _contract(contract)
+    if path.is_dir():
+        _needs_none(source, recipe)
+        return _of_folder(path, given)
+    if path.suffix == ".safetensors":
+        if recipe is None:
+            raise UsageError(f"{source}: weights alone don't say which network they are of: add --recipe")
+        return _of_weights(path, load_recipe(recipe), _UNKNOWN, given)
+    _needs_none(source, recipe)
+    return _of_model(source, given)
+
+
+_UNKNOWN: dict[str, Any] = {"real": [], "phantoms": [], "held_out": []}
+
+
+def deployed(recipe: Recipe, network: nn.Module) -> nn.Module:
+    """The network in the form that is exported: probabilities of regions, one logit per class."""
+    if recipe.task == "segment":
+        return WithSigmoid(network)
+    spec = recipe.input
+    shape = answer_shape(network, (2, len(spec.channels), *spec.shape), recipe.name)
+    return WithTwoLogits(network) if shape == (2, 1) else network
+
+
+def _of_folder(folder: Path, contract: Contract | None) -> Origin:
+    """A finished training. Its own export knows more than its recipe: the temperature of a classifier."""
+    description = folder / "recipe.json"
+    try:
+        plain = json.loads(description.read_text(encoding="utf-8"))
+        recipe = recipe_from(plain["recipe"], str(description))
+        facts = {**_UNKNOWN, **plain["cases"]}
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder}: no training of zoo-train: it has no {description.name}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{description}: cannot be read ({error})") from error
+    path = folder / "weights.safetensors"
+    if not path.is_file():
+        raise ModelError(f"{folder}: the training is not finished: it has no {path.name}")
+    exported = folder / f"{recipe.name}.onnx"
+    if contract is None and exported.is_file():
+        contract = onnxfile.read_contract(exported)
+    return _of_weights(path, recipe, facts, contract)
+
+
+def _of_weights(path: Path, recipe: Recipe, facts: dict[str, Any], contract: Contract | None) -> Origin:
+    network = build(recipe.network, **recipe.options)
+    weights.put(weights.read_weights(path), network, str(path))
+    return Origin.of_network(deployed(recipe, network), contract or contract_of(recipe, facts))
+
+
+def _of_model(source: str, contract: Contract | None) -> Origin:
+    found = resolve(source)
+    if found.path is None:
+        raise UsageError(f"{source}: is code of voxzoo, with no file to export")
+    if isinstance(verify(found), TorchFile):
+        raise UsageError(f"{source}: is TorchScript; export from the training folder or from an ONNX file")
+    return Origin.of_file(found.path, contract)
+
+
+def _contract(path: Path) -> Contract:
+    try:
+        return Contract.from_json(path.read_text(encoding="utf-8")).with_hash("")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"{path}: the contract cannot be read: {error}") from error
+    except ContractError as error:
+        raise ContractError(f"{path}: {error}") from error
+
+
+def _needs_none(source: str, recipe: str | None) -> None:
+    if recipe is not None:
+        raise UsageError(f"--recipe belongs to a file of weights (.safetensors); {source} knows its own")

@@ -36,8 +36,8 @@ __all__ = [
 FRAME = (128, 128)
 """(height, width) of the image a model is shown, unless a task is told otherwise."""
 
-LONGEST = 1 << 16
-"""Characters of an answer that are read: a hundred times the longest one asked for."""
+LONGEST = 1 << 15
+"""Characters of an answer that are read: fifty times the longest one asked for."""
 
 FARTHEST = 1_000_000
 """A coordinate beyond this is refused: nothing is drawn there (``rasterize.checks.FAR``)."""

@@ -98,10 +98,11 @@ class CenterTask:
         """Read (row, col); ``written`` is ((row, col),). A point out of the frame is refused, but written."""
         strict = check_parser(parser)
         text, repairs = shorten(text)
-        found = list(_STRICT.finditer(text))
+        found = _STRICT.findall(text)
         if found:
-            repairs += _first_of([match.groups() for match in found])
-            return _point(*found[0].groups(), repairs, frame)
+            repairs += _first_of(found)
+            row, col = found[0]
+            return _point(row, col, repairs, frame)
         if strict:
             return refuse(no_answer(text, "(row, col)"), repairs)
         return _recover(readable(text), repairs, frame)

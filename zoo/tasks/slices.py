@@ -74,5 +74,5 @@ class SliceRule:
 
 
 PAPER = SliceRule(place="crop")
-"""As near to the study as a rule can be that looks at no reference and throws no dice: there, volumes were cut
-to 128 x 128 at random offsets, and images were shown in the array's own axis order."""
+"""As near to the study as a rule can be that looks at no reference and throws no dice: there, volumes were
+cut to 128 x 128 at random offsets, and images were shown in the array's own axis order."""

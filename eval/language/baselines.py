@@ -70,6 +70,10 @@ def reference_of(item: Item, protocol: Protocol) -> Box | None:
     if item.answer.task == "box":
         box = reference_box(item, protocol)
         return None if box is None else (box[0], box[1], box[2], box[3])
+    mask = item.case.masks.get(item.answer.slice)
+    if mask is not None:
+        rows, cols = mask.pixels.any(axis=1).nonzero()[0], mask.pixels.any(axis=0).nonzero()[0]
+        return int(rows[0]), int(cols[0]), int(rows[-1]), int(cols[-1])
     points: Sequence[Any] = item.case.polygons.get(item.answer.slice) or ()
     if not points:
         return None

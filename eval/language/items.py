@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...zoo.errors import RunError
+from ...zoo.errors import CaseError
 from ...zoo.tasks.answers import Parsed
 from .problems import Problem
 from .references import CaseReference, Range, References
@@ -70,7 +70,7 @@ def check(transcript: Transcript, references: References) -> Transcript:
     theirs.
 
     Raises:
-        RunError: nothing is left: transcript and references are of different cohorts.
+        CaseError: nothing is left: transcript and references are of different cohorts.
     """
     strangers = _strangers(transcript.answers, references)
     kept: list[Answer] = []
@@ -83,8 +83,8 @@ def check(transcript: Transcript, references: References) -> Transcript:
             refused.append((why[0], answer.line, why[1]))
     problems = [*transcript.problems, *_told(transcript, refused)]
     if not kept:
-        shown = f"; {problems[0]}" if problems else ""
-        raise RunError(f"{transcript.path} and {references.name} are of different cohorts{shown}")
+        first = next(p for p in problems if p.line >= 1)
+        raise CaseError(f"{first}; nothing is left: it and {references.name} are of different cohorts")
     return Transcript(transcript.path, tuple(kept), tuple(sorted(problems, key=lambda p: p.line)))
 
 

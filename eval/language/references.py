@@ -25,6 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...zoo.errors import RunError
 from .problems import Problem, json_lines
 
@@ -36,6 +39,13 @@ SHAPE = (128, 128)
 SLICES = {"axial": 95, "coronal": 128, "sagittal": 128}
 CORE = 20
 """Slices that ``core20`` leaves out at each end of the tumour."""
+
+
+@dataclass(frozen=True, eq=False)
+class SliceMask:
+    """The reference of one slice as pixels, (height, width) uint8. Equal to nothing but itself."""
+
+    pixels: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class CaseReference:
         boxes: slice -> box.
         polygons: slice -> points.
         quoted: slice -> the other boxes that transcripts of this cohort may quote.
+        masks: slice -> the tumour's pixels, where they are known; polygons are then scored against these.
         spacing_mm: (row, col) of a shown pixel; None when not known.
     """
 
@@ -64,6 +75,7 @@ class CaseReference:
     boxes: dict[int, Box] = field(default_factory=dict)
     polygons: dict[int, Points] = field(default_factory=dict)
     quoted: dict[int, Box | None] = field(default_factory=dict)
+    masks: dict[int, SliceMask] = field(default_factory=dict)
     spacing_mm: tuple[float, float] | None = None
 
     def inner(self, plane: str) -> Range | None:
@@ -91,6 +103,8 @@ class References:
         shape: (height, width) of a shown slice.
         slices: plane -> number of slices.
         drawn: the plane that boxes and polygons are in.
+        source: where they were read from.
+        licence: of the data, as far as it is stated.
         problems: lines of the files that could not be used.
     """
 
@@ -99,6 +113,8 @@ class References:
     shape: tuple[int, int] = SHAPE
     slices: Mapping[str, int] = field(default_factory=lambda: dict(SLICES))
     drawn: str = "axial"
+    source: str = ""
+    licence: str = "unconfirmed"
     problems: tuple[Problem, ...] = ()
 
 
@@ -124,7 +140,7 @@ def read_references(folder: str | os.PathLike[str]) -> References:
     _read_geometry(folder / "boxes.jsonl", cases, problems, _add_box)
     _read_geometry(folder / "polygons.jsonl", cases, problems, _add_polygon)
     name = folder.parent.name if folder.name == "gt" else folder.name
-    return References(name, cases, shape, slices, problems=tuple(problems))
+    return References(name, cases, shape, slices, source=str(folder), problems=tuple(problems))
 
 
 def has_references(folder: str | os.PathLike[str]) -> bool:

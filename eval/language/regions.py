@@ -12,6 +12,7 @@ from .center import reference_box
 from .items import Item, Sheet
 from .overlaps import METRICS, Table
 from .protocols import Protocol
+from .references import SliceMask
 from .scored import Scored, average, mean_over
 
 MOST_POINTS, FEWEST_POINTS = 15, 3
@@ -19,10 +20,11 @@ CHUNK = 512
 """Slices that are masks at the same time: 8 MB each of 128 x 128 pixels."""
 
 Points: TypeAlias = tuple[tuple[float, float], ...]
-Pair: TypeAlias = tuple[Points | None, Points]
+Reference: TypeAlias = Points | SliceMask
+Pair: TypeAlias = tuple[Points | None, Reference]
 Rows: TypeAlias = dict[str, dict[str, float]]
 Memo: TypeAlias = dict[Any, tuple[float, ...]]
-References: TypeAlias = dict[str, list[Points | None]]
+References: TypeAlias = dict[str, list[Reference | None]]
 
 
 def score_box(sheet: Sheet, protocol: Protocol, memo: Memo | None = None) -> Scored:
@@ -49,11 +51,12 @@ def score_polygon(sheet: Sheet, protocol: Protocol, memo: Memo | None = None) ->
     return _score(sheet, protocol, references, {} if memo is None else memo)
 
 
-def _reference_polygon(item: Item, protocol: Protocol) -> Points | None:
+def _reference_polygon(item: Item, protocol: Protocol) -> Reference | None:
     if protocol.has("quoted-reference") and "polygon" in item.answer.quoted:
         quoted = item.answer.quoted["polygon"]
         return None if quoted is None else tuple((row, col) for row, col in quoted)
-    return item.case.polygons.get(item.answer.slice)
+    mask = item.case.masks.get(item.answer.slice)
+    return item.case.polygons.get(item.answer.slice) if mask is None else mask
 
 
 def _box_references(sheet: Sheet, protocol: Protocol) -> tuple[References, int]:
@@ -61,7 +64,7 @@ def _box_references(sheet: Sheet, protocol: Protocol) -> tuple[References, int]:
     last, stale = None, 0
     found: References = {}
     for patient, items in sheet.patients.items():
-        rows: list[Points | None] = []
+        rows: list[Reference | None] = []
         for item in items:
             box = reference_box(item, protocol)
             if protocol.has("stale-reference") and answered(item, protocol):
@@ -110,7 +113,7 @@ def _score(sheet: Sheet, protocol: Protocol, references: References, memo: Memo)
 Kept: TypeAlias = list[tuple[int, Pair]]
 
 
-def _kept(items: Sequence[Item], references: Sequence[Points | None], protocol: Protocol) -> Kept:
+def _kept(items: Sequence[Item], references: Sequence[Reference | None], protocol: Protocol) -> Kept:
     """(repeat, (answer or None, reference)) of the slices that count."""
     skips = protocol.unanswered == "skip" and protocol.pooling == "slice"
     shapes = [_shape(item, protocol) for item in items]
@@ -163,22 +166,23 @@ def _box_table(pairs: Sequence[Pair], shape: Shape, protocol: Protocol) -> Table
 
 
 def _polygon_table(pairs: Sequence[Pair], shape: Shape, protocol: Protocol) -> Table:
-    from .shapes import draw_polygons, score_slices
+    from .shapes import draw_polygons, draw_references, score_slices
 
-    pred, ref = (draw_polygons([pair[k] for pair in pairs], shape) for k in (0, 1))
+    pred = draw_polygons([answer for answer, _ in pairs], shape)
+    ref = draw_references([reference for _, reference in pairs], shape)
     return score_slices(pred, ref, protocol.empty)
 
 
 def _volumes(work: Mapping[str, Kept], sheet: Sheet, protocol: Protocol) -> Rows:
     """A volume per repeat; a patient's figure is the mean over repeats."""
-    from .shapes import draw_boxes, draw_polygons, score_volume
+    from .shapes import draw_boxes, draw_polygons, draw_references, score_volume
 
     rows = {}
     wrap = protocol.has("half-open-box")
     for patient, kept in work.items():
         answers, outlines = [pair[0] for _, pair in kept], [pair[1] for _, pair in kept]
         if sheet.task == "polygon":
-            pred, ref = draw_polygons(answers, sheet.shape), draw_polygons(outlines, sheet.shape)
+            pred, ref = draw_polygons(answers, sheet.shape), draw_references(outlines, sheet.shape)
         else:
             pred, ref = draw_boxes(answers, sheet.shape, wrap), draw_boxes(outlines, sheet.shape)
         repeats = np.array([repeat for repeat, _ in kept])

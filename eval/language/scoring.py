@@ -52,7 +52,8 @@ class Reading:
         """Read a transcript and, where a folder is given, its references.
 
         Raises:
-            RunError: a file cannot be read, holds no answer to the task, or is of another cohort.
+            RunError: a file cannot be read.
+            CaseError: the transcript holds no answer to the task, or is of another cohort.
             UsageError: no such task.
         """
         if task not in SCORERS:
@@ -135,7 +136,8 @@ def score_transcript(
         The figures under all three protocols, and the problems.
 
     Raises:
-        RunError: a file cannot be read, holds no answer to the task, or is of another cohort.
+        RunError: a file cannot be read.
+        CaseError: the transcript holds no answer to the task, or is of another cohort.
         UsageError: no such task, protocol or rule.
     """
     rules = side_by_side(protocol, task, options or {})

@@ -6,6 +6,7 @@ Distances are in pixels: what a language model is asked for are pixels of the im
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,7 @@ from ..slices import hd95_slices
 from ..surface import SurfaceDistances
 from .boxes import FARTHEST, Corners, Shape, empty_distance, extents
 from .overlaps import Table, overlaps
+from .references import SliceMask
 from .voxel_distance import hausdorff_of_voxels
 
 Masks = NDArray[np.uint8]
@@ -58,6 +60,15 @@ def draw_polygons(polygons: Sequence[ArrayLike | None], shape: Shape) -> Masks:
     there = [i for i, points in enumerate(polygons) if points is not None]
     if there:
         masks[there] = fill_polygons([_closed(polygons[i]) for i in there], shape, rule="outline")
+    return masks
+
+
+def draw_references(references: Sequence[Any], shape: Shape) -> Masks:
+    """Reference polygons as :func:`draw_polygons` does, and reference pixels as they are."""
+    masks = draw_polygons([None if isinstance(r, SliceMask) else r for r in references], shape)
+    for mask, reference in zip(masks, references, strict=True):
+        if isinstance(reference, SliceMask):
+            mask[...] = reference.pixels
     return masks
 
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ...zoo.errors import RunError
+from ...zoo.errors import CaseError, RunError
 from .. import files
 from .problems import Problem, json_lines
 
@@ -61,6 +61,8 @@ class Answer:
         tokens_in, tokens_out: how many were read and written; None when not known.
         seconds: wall time of the answer; None when not known.
         sampling: temperature, seed and the like.
+        shown: the rule by which the slice was chosen and became an image (``SliceRule.record``).
+        model_sha256: hash of the model's content.
         probabilities: class -> probability, where the model gives real ones.
         quoted: what an imported transcript says the reference is: label, box, polygon, center.
         order: place among the answers of its case, as recorded; None when not known.
@@ -85,6 +87,8 @@ class Answer:
     tokens_out: int | None = None
     seconds: float | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
+    shown: dict[str, Any] = field(default_factory=dict)
+    model_sha256: str = ""
     probabilities: dict[str, float] | None = None
     quoted: dict[str, Any] = field(default_factory=dict)
     order: int | None = None
@@ -121,16 +125,17 @@ class Transcript:
         """The answers to one task.
 
         Raises:
-            RunError: there is none, or they are of several models or planes.
+            CaseError: there is none, or they are of several models or planes.
         """
         found = tuple(answer for answer in self.answers if answer.task == task)
         if not found:
-            tasks = ", ".join(sorted({answer.task for answer in self.answers})) or "nothing that can be read"
-            raise RunError(f"{self.path}: no answer to the task {task!r}; it holds {tasks}")
+            tasks = ", ".join(sorted({answer.task for answer in self.answers})) or "no line that can be used"
+            where = f"{self.path}:{self.problems[0].line}" if self.problems else str(self.path)
+            raise CaseError(f"{where}: no answer to the task {task!r}; it holds {tasks}")
         for name in ("model", "plane"):
             several = sorted({getattr(answer, name) for answer in found})
             if len(several) > 1:
-                raise RunError(
+                raise CaseError(
                     f"{self.path}: answers of several {name}s ({', '.join(several)}); give one file for each"
                 )
         return Transcript(self.path, found, self.problems)
@@ -194,8 +199,10 @@ def _answer(plain: Mapping[str, Any], line: int) -> Answer:
 _FIELDS = tuple(f.name for f in fields(Answer) if f.name != "line")
 _INTEGERS = ("slice", "repeat")
 _COUNTS = ("tokens_in", "tokens_out", "order")
-_TEXTS = ("task", "model", "case", "raw", "plane", "prompt", "prompt_sha256", "image_sha256")
-_TABLES = ("sampling", "probabilities", "quoted")
+_TEXTS = (
+    "task", "model", "case", "raw", "plane", "prompt", "prompt_sha256", "image_sha256", "model_sha256",
+)  # fmt: skip
+_TABLES = ("sampling", "probabilities", "quoted", "shown")
 
 
 def _own(plain: Mapping[str, Any], line: int) -> Answer:

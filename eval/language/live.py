@@ -1,0 +1,233 @@
+"""Asking a language model: every slice of every case, each answer on the disk before the next question.
+
+What is asked of a model is :class:`Answerer`; a test's scripted one and a runtime's real one look the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...zoo.errors import RunError, UsageError, VoxzooError
+from ...zoo.tasks.prompt import Prompt, PromptTask
+from ...zoo.tasks.slices import SliceRule
+from .transcripts import Answer, TranscriptWriter
+
+if TYPE_CHECKING:
+    from ...zoo.cases import Case
+
+SCRIPT = "script:"
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a model is shown and asked.
+
+    Attributes:
+        task: its name.
+        prompt: the text.
+        image: (height, width) uint8.
+        grammar: the answers that are asked for, as GBNF.
+        new_tokens: how many tokens an answer may take.
+        case, plane, slice, repeat: what it is about; a model that looks at them cheats.
+    """
+
+    task: str
+    prompt: str
+    image: NDArray[np.uint8]
+    grammar: str
+    new_tokens: int
+    case: str
+    plane: str
+    slice: int
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model answered.
+
+    Attributes:
+        text: raw.
+        tokens_in, tokens_out: None when not known.
+        probabilities: class -> probability, where the model gives real ones.
+        sampling: temperature, seed and the like.
+    """
+
+    text: str
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    probabilities: dict[str, float] | None = None
+    sampling: dict[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Answerer(Protocol):
+    """A model that can be asked.
+
+    Attributes:
+        name: as in transcripts and results.
+        content_hash: changes when its answers may.
+    """
+
+    name: str
+    content_hash: str
+
+    def answer(self, question: Question) -> str | Reply:
+        """The raw answer.
+
+        Raises:
+            VoxzooError: it cannot answer this one; the others are still asked.
+        """
+        ...
+
+
+def load_script(path: str) -> Answerer:
+    """A model from a Python file of the user's that sets ``MODEL``. That file is run: give only your own.
+
+    Raises:
+        UsageError: no such file, or no ``MODEL`` with ``name``, ``content_hash`` and ``answer`` in it.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file; {SCRIPT}FILE is a Python file that sets MODEL")
+    spec = importlib.util.spec_from_file_location(f"voxzoo_model_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{file}: Python cannot import it; its name has to end in .py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model = getattr(module, "MODEL", None)
+    if not isinstance(model, Answerer):
+        raise UsageError(f"{file}: sets no MODEL with name, content_hash and answer(question)")
+    return model
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is asked about every case.
+
+    Attributes:
+        task: whose prompts, grammar and parsers.
+        prompts: one or more wordings.
+        rule: which slices are shown, and how.
+        repeats: how often each question is asked.
+    """
+
+    task: PromptTask
+    prompts: tuple[Prompt, ...]
+    rule: SliceRule
+    repeats: int = 1
+
+
+def ask_case(
+    model: Answerer,
+    case: Case,
+    survey: Survey,
+    writer: TranscriptWriter,
+    on_file: Mapping[Any, Answer],
+    told: Callable[[str], None],
+) -> tuple[int, int]:
+    """Ask about one case what is not on file yet.
+
+    Args:
+        model: who is asked.
+        case: about what.
+        survey: what.
+        writer: where answers go.
+        on_file: key -> answer, of an earlier session.
+        told: is given a line for each question that got no answer.
+
+    Returns:
+        How many questions were asked, and how many answers were on file.
+
+    Raises:
+        RunError: an answer on file is one to another image, prompt or model.
+    """
+    from ...zoo.slices2d import open_slices
+
+    slices = open_slices(case, survey.rule)
+    asked = reused = 0
+    for index in slices.indices:
+        image = slices.image(index)
+        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        for answer in _blank(model, case.id, index, digest, survey):
+            earlier = on_file.get(answer.key)
+            if earlier is not None:
+                _check_same(earlier, answer, writer.path)
+                reused += 1
+                continue
+            asked += 1
+            try:
+                writer.append(_answered(model, answer, image, survey))
+            except RunError:
+                raise
+            except VoxzooError as error:
+                told(f"{case.id}: slice {index}, repeat {answer.repeat}: {' '.join(str(error).split())}")
+    return asked, reused
+
+
+def _blank(model: Answerer, case: str, index: int, digest: str, survey: Survey) -> Iterator[Answer]:
+    """The answers that one slice is due, without their text."""
+    for prompt in survey.prompts:
+        for repeat in range(survey.repeats):
+            yield Answer(
+                task=survey.task.name,
+                model=model.name,
+                case=case,
+                slice=index,
+                raw="",
+                plane=survey.rule.plane,
+                repeat=repeat,
+                prompt=prompt.name,
+                prompt_sha256=prompt.sha256,
+                image_sha256=digest,
+                shown=survey.rule.record(),
+                model_sha256=model.content_hash,
+            )
+
+
+def _check_same(earlier: Answer, answer: Answer, path: Path) -> None:
+    for name in ("model_sha256", "prompt_sha256", "image_sha256"):
+        if getattr(earlier, name) != getattr(answer, name):
+            raise RunError(
+                f"{path}:{earlier.line}: holds an answer with another {name.removesuffix('_sha256')}; "
+                "give another --out, or --overwrite to ask again"
+            )
+
+
+def _answered(model: Answerer, answer: Answer, image: NDArray[np.uint8], survey: Survey) -> Answer:
+    from dataclasses import replace
+
+    text = next(prompt.text for prompt in survey.prompts if prompt.name == answer.prompt)
+    question = Question(
+        answer.task,
+        text,
+        image,
+        survey.task.grammar(survey.rule.size),
+        survey.task.new_tokens,
+        answer.case,
+        answer.plane,
+        answer.slice,
+        answer.repeat,
+    )
+    start = time.perf_counter()
+    given = model.answer(question)
+    seconds = round(time.perf_counter() - start, 6)
+    reply = Reply(given) if isinstance(given, str) else given
+    return replace(
+        answer,
+        raw=reply.text,
+        tokens_in=reply.tokens_in,
+        tokens_out=reply.tokens_out,
+        probabilities=reply.probabilities,
+        sampling=reply.sampling,
+        seconds=seconds,
+    )

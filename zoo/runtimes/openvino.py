@@ -42,7 +42,7 @@ def open_session(source: Source, *, device: str, precision: str, threads: int) -
     if precision not in _HINTS:
         raise DeviceError(f"openvino runs in {', '.join(_HINTS)}, not in {precision}: use --precision fp32")
     ov = _import()
-    compiled = _compile(ov, source, precision, threads)
+    model, compiled = _compile(ov, source, precision, threads)
     got = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if got != _HINTS[precision]:
         raise DeviceError(
@@ -51,18 +51,19 @@ def open_session(source: Source, *, device: str, precision: str, threads: int) -
         )
     version = ov.__version__.split("-")[0]
     threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
-    return OpenVinoSession(compiled, RuntimeInfo("openvino", version, device, precision, threads))
+    return OpenVinoSession(model, compiled, RuntimeInfo("openvino", version, device, precision, threads))
 
 
 class OpenVinoSession:
     """An opened file. Each thread gets a request of its own, so ``run`` may be called from several."""
 
-    def __init__(self, compiled: Any, info: RuntimeInfo) -> None:
+    def __init__(self, model: Any, compiled: Any, info: RuntimeInfo) -> None:
         self._compiled = compiled
         self._local = threading.local()
         self.info = info
-        self.inputs = tuple(_port(p) for p in compiled.inputs)
-        self.outputs = tuple(_port(p) for p in compiled.outputs)
+        # Fused nodes leave their names on what they were fused into; the model as it was read has one each.
+        self.inputs = tuple(map(_port, compiled.inputs, model.inputs))
+        self.outputs = tuple(map(_port, compiled.outputs, model.outputs))
 
     def run(self, tensor: NDArray[np.float32], output: str | None = None) -> NDArray[np.float32]:
         """The output called ``output``, or the first, for ``tensor`` (1, C, D, H, W); a copy of its own.
@@ -80,7 +81,8 @@ class OpenVinoSession:
             raise ModelError(f"openvino cannot run the model: {_one_line(error)}") from error
 
 
-def _compile(ov: Any, source: Source, precision: str, threads: int) -> Any:
+def _compile(ov: Any, source: Source, precision: str, threads: int) -> tuple[Any, Any]:
+    """The model as it was read, and compiled."""
     settings = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": threads,
@@ -90,7 +92,7 @@ def _compile(ov: Any, source: Source, precision: str, threads: int) -> Any:
     try:
         model = core.read_model(source if isinstance(source, bytes) else os.fspath(source))
         _fix_batch(model)
-        return core.compile_model(model, "CPU", settings)
+        return model, core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
         name = "the model" if isinstance(source, bytes) else os.fspath(source)
         raise ModelError(
@@ -139,7 +141,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(told or lines)[:500]
 
 
-def _port(port: Any) -> Port:
+def _port(port: Any, named: Any) -> Port:
     shape = tuple(n.get_length() if n.is_static else None for n in port.get_partial_shape())
     dtype = port.get_element_type().get_type_name()
-    return Port(port.get_any_name(), shape, "float32" if dtype == "f32" else dtype)
+    return Port(named.get_any_name(), shape, "float32" if dtype == "f32" else dtype)

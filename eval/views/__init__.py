@@ -9,13 +9,19 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
+from ...zoo.tasks.prompt import PROMPT_TASKS
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ..records import CaseRecord
     from ..results import Results
 
-VIEWS = {"segment": "segment", "classify": "classify"}
+VIEWS = {
+    "segment": "segment",
+    "classify": "classify",
+    **dict.fromkeys(PROMPT_TASKS, "language"),
+}
 """Task -> module."""
 
 

@@ -34,8 +34,9 @@ NAMED = 60
 """Most letters of column heads; longer names are numbered instead."""
 OTHER_WAY = 0.02
 """A gap between confidence and accuracy below this is none worth a word."""
-SHADES = ("", "on grey15", "on grey23", "on grey30")
-RIGHT = ("", "on #12301c", "on #17482a", "on #1c6437")
+SHADES = ("white on grey15", "white on grey27", "white on grey39")
+RIGHT = ("bold white on #12301c", "bold white on #17482a", "bold white on #1c6437")
+"""By share of the row: up to a third, up to two thirds, more. White, so that light terminals can show it."""
 NO_ANSWER = "no answer"
 
 
@@ -98,8 +99,7 @@ def _cell(row: Sequence[int], column: int, *, right: bool) -> Text:
     if not row[column]:
         return Text("·", style="dim")
     share = row[column] / sum(row)
-    shade = min(1 + int(share * 3), 3)
-    return Text(str(row[column]), style=(RIGHT if right else SHADES)[shade] + (" bold" * right))
+    return Text(str(row[column]), style=(RIGHT if right else SHADES)[min(int(share * 3), 2)])
 
 
 def _table(title: str) -> Table:

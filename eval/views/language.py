@@ -1,0 +1,140 @@
+"""What a person sees of a language model: three protocols side by side, baselines, what was not answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from .. import jsonnum
+from ..records import CaseRecord
+from .common import number, plural, some
+
+if TYPE_CHECKING:
+    from ..results import Results
+
+UNITS = {
+    "hd": "px",
+    "hd95": "px",
+    "shortest_p95": "px",
+    "euclid_p95": "px",
+    "shortest_p95_mm": "mm",
+    "euclid_p95_mm": "mm",
+}
+MOST_PROBLEMS = 20
+
+
+def tables(results: Results) -> list[Table]:
+    """Metrics down, the three protocols across; below each figure what trivial answers score."""
+    details = results.scores.details
+    out = Table(
+        title=_heading(results),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        header_style="bold",
+        pad_edge=False,
+    )
+    out.add_column("metric", no_wrap=True)
+    for protocol in details["protocols"]:
+        mark = " (asked for)" if protocol == details["protocol"] else ""
+        out.add_column(f"{protocol}{mark}", justify="right", no_wrap=True)
+        out.add_column("n/miss", justify="right", style="dim", no_wrap=True)
+    for name in results.aggregate:
+        found = [(scoring, details["protocols"][p].get(name)) for p, scoring in details["scoring"].items()]
+        out.add_row(_title(name), *(cell for _, one in found for cell in _figure(one)))
+        for baseline in next(iter(details["scoring"].values()))["baselines"]:
+            cells = [(_plain(scoring["baselines"][baseline], name), "") for scoring, _ in found]
+            out.add_row(f"  {escape(baseline)}", *(cell for pair in cells for cell in pair), style="dim")
+    return [out]
+
+
+def _heading(results: Results) -> str:
+    model, data = results.scores.model["name"], results.dataset["name"]
+    patients = plural(results.scores.counts["patients"], "patient")
+    return f"{escape(model)} on {escape(data)}: {results.task} ({patients})"
+
+
+def _title(name: str) -> str:
+    unit = UNITS.get(name)
+    return f"{name.removesuffix('_mm')}, {unit}" if unit else name
+
+
+def _figure(one: dict[str, Any] | None) -> tuple[str, str]:
+    if one is None:
+        return "-", ""
+    interval = (
+        "" if one["ci95"] is None else f" \\[{', '.join(number(jsonnum.decode(c)) for c in one['ci95'])}]"
+    )
+    return f"{number(jsonnum.decode(one['mean']))}{interval}", f"{one['n']}/{one['missing']}"
+
+
+def _plain(values: dict[str, Any], name: str) -> str:
+    return number(jsonnum.decode(values[name])) if name in values else "-"
+
+
+def policy(results: Results) -> list[str]:
+    """By which rules the figures came about."""
+    details = results.scores.details
+    rules = details["scoring"][details["protocol"]]["rules"]
+    shown = ", ".join(f"{n} {v}" for n, v in rules.items() if n not in ("name", "quirks"))
+    quirks = f"; as in the study: {', '.join(rules['quirks'])}" if rules["quirks"] else ""
+    return [f"Rules ({rules['name']}): {shown}{quirks}. n counts patients; intervals resample them."]
+
+
+def notes(results: Results) -> list[str]:
+    """What was not answered, who was left out, what could not be used."""
+    details = results.scores.details
+    scoring = details["scoring"][details["protocol"]]
+    answers = details["answers"]
+    lines = [
+        f"Answers: {answers['answers']}, {answers['understood']} understood, {answers['repaired']} repaired, "
+        f"{answers['refused']} refused."
+    ]
+    for why, names in scoring["left_out"].items():
+        lines.append(f"Left out, {why.replace('_', ' ')} ({len(names)}): {some(names)}")
+    if "auc_from" in scoring["facts"]:
+        lines.append(f"AUC from {scoring['facts']['auc_from']}.")
+    return [*lines, *_consistency(details), *_selective(details), *_problems(details)]
+
+
+def _consistency(details: dict[str, Any]) -> list[str]:
+    lines = []
+    for over, found in details["consistency"].items():
+        kappa = f", kappa {number(found['kappa'])}" if found.get("kappa") is not None else ""
+        spread = f", spread {number(found['rms_px'])} px" if found.get("rms_px") is not None else ""
+        lines.append(
+            f"Consistency over {over} ({plural(found['questions'], 'question')}): agreement "
+            f"{number(found['agreement'])}, entropy {number(found['entropy_bits'])} bits, flip rate "
+            f"{number(found['flip_rate'])}{kappa}{spread}."
+        )
+    return lines
+
+
+def _selective(details: dict[str, Any]) -> list[str]:
+    lines = []
+    for unit, found in details["selective"].items():
+        last = found["filters"][-1]
+        lines.append(
+            f"Answering only when sure, by {unit}: accuracy {number(jsonnum.decode(last['accuracy']))} at "
+            f"coverage {number(last['coverage'])}; AURC {number(found['aurc'])} (best possible "
+            f"{number(found['best_aurc'])})."
+        )
+    return lines
+
+
+def _problems(details: dict[str, Any]) -> list[str]:
+    found = details["problems"]
+    if not found:
+        return []
+    more = [f"  and {len(found) - MOST_PROBLEMS} more"] if len(found) > MOST_PROBLEMS else []
+    return [f"Not used ({len(found)}):", *(f"  {line}" for line in found[:MOST_PROBLEMS]), *more]
+
+
+def case_line(record: CaseRecord) -> str:
+    """A case in one line."""
+    if "new" in record.answer:
+        return f"{record.case}: {plural(record.answer['answers'], 'answer')}"
+    metrics = {name: value for name, value in record.metrics.items() if name in ("dice", "in_box", "correct")}
+    return f"{record.case}: " + ", ".join(f"{name} {number(value)}" for name, value in metrics.items())

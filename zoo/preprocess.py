@@ -12,6 +12,7 @@ Rules, in the order they apply:
 2. *Intensities*, per modality, on the native voxels: clip to the percentiles over the brain (numpy's
    ``linear`` definition), subtract the mean and divide by the standard deviation of the clipped brain. The
    background stays 0.
+   With ``flatten`` both are taken after steps 3 and 4 instead, from what ``zoo/flatten.py`` leaves.
 3. *Orientation*: axes are permuted and flipped to the nearest of world R, A, S. Obliquity, the rotation that
    then remains, is ignored: images stay on their own lattice, as they are for a reader at the console.
 4. *Spacing*: resampled as ``zoo/resample.py`` says. Axes of equal spacing (to 1e-4) are copied; the window
@@ -30,6 +31,7 @@ import numpy as np
 from . import paper
 from .cases import Case
 from .errors import InputError
+from .flatten import flatten
 from .intensity import intensity_map
 from .plan import Plan, Prepared, make_plan
 from .resample import IntensityMap, gather
@@ -66,8 +68,19 @@ def prepare(case: Case, spec: InputSpec) -> Prepared:
     tensor = np.empty((len(scan.images), *plan.shape), dtype=np.float32)
     for channel in tensor:
         image = scan.images.pop(0)  # what is done is let go: images may be larger than the tensor
-        _fill(image, intensity_map(image, spec), plan, channel)
+        if spec.flatten:
+            _fill(image, IntensityMap(), plan, channel)
+            _normalise(flatten(channel, spec.flatten), spec, channel)
+        else:
+            _fill(image, intensity_map(image, spec), plan, channel)
     return Prepared(tensor, plan)
+
+
+def _normalise(image: np.ndarray, spec: InputSpec, out: np.ndarray) -> None:
+    """Clip and normalise an image that already lies on the model's grid."""
+    rule = intensity_map(image, spec)
+    values = (np.clip(image, rule.low, rule.high) - rule.mean) * rule.gain
+    out[:] = np.where(image != 0, values, 0)
 
 
 def prepare_mask(mask: np.ndarray, plan: Plan) -> np.ndarray:

@@ -20,7 +20,7 @@ IMAGE_NORMALISATIONS = ("unit", "zscore")
 KINDS = ("regions", "labels", "classes")
 ACTIVATIONS = ("none", "sigmoid", "softmax")
 LICENCE_STATES = ("confirmed", "unconfirmed", "research-only")
-LATER = ("preprocessing", "window", "overlap", "min_region_mm3", "temperature", "target")
+LATER = ("flatten", "preprocessing", "window", "overlap", "min_region_mm3", "temperature", "target")
 """Fields that the first model files do not have. At their defaults they are not written either, so that an
 old contract stays the text it was."""
 
@@ -39,6 +39,8 @@ class InputSpec:
         clip_percentiles: (low, high) percentiles over the brain to clip to first, or None.
         normalise: "zscore-nonzero" (over the brain, background stays 0) or "none".
         interpolation: how images are resampled to ``spacing_mm``.
+        flatten: order of the polynomial by which uneven brightness is divided out first (``zoo/flatten.py``),
+            on the model's grid, where percentiles and z-scores are then taken too; 0 leaves it.
         preprocessing: "grid" (``zoo/preprocess.py``: as the fields above say) or "paper" (``zoo/paper.py``:
             crop and intensities as in the study, so ``clip_percentiles`` is None and ``normalise`` "none").
         window: "whole" (``shape`` is all that is looked at) or "sliding" (it is moved over the brain).
@@ -54,6 +56,7 @@ class InputSpec:
     clip_percentiles: tuple[float, float] | None = None
     normalise: str = "zscore-nonzero"
     interpolation: str = "linear"
+    flatten: int = 0
     preprocessing: str = "grid"
     window: str = "whole"
     overlap: float = 0.5
@@ -69,6 +72,9 @@ class InputSpec:
         checks.choice("input.crop", self.crop, CROPS)
         checks.choice("input.normalise", self.normalise, NORMALISATIONS)
         checks.choice("input.interpolation", self.interpolation, INTERPOLATIONS)
+        checks.integers("input.flatten", (self.flatten,), 1)
+        if not 0 <= self.flatten <= 4:
+            checks.fail("input.flatten", self.flatten, "an order from 0 to 4")
         if self.clip_percentiles is not None:
             checks.numbers("input.clip_percentiles", self.clip_percentiles, 2)
             low, high = self.clip_percentiles

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -351,7 +352,7 @@ def test_classifiers_do_not_slide():
 # -- memory
 
 PEAK = """
-    import resource, sys
+    import sys
     import numpy as np
     from voxzoo.zoo.cases import ArraySource, Case
     from voxzoo.zoo.contract import Contract, InputSpec, LicenceSpec, OutputSpec
@@ -377,15 +378,21 @@ PEAK = """
     )
     model = SlidingModel(contract, Session(), "here", "0")
 
+    def peak():
+        # Not getrusage's, which begins with the parent's.
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+
     def peak_mib(n):
         array = np.zeros((256, 256, n), np.int16, order="F")
         array[::, ::, 1:-1] = 50
         array[40:80, 60:200, n // 3 : n // 2] = 200
         case = Case("k", "k", {name: ArraySource(array, np.eye(4), name) for name in ("flair", "t1")})
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        before = peak()
         mask = model.predict(case).mask
+        grown = peak() - before
         assert np.array_equal(mask.array == 3, array == 200)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+        return grown
 
     peak_mib(64)
     print(peak_mib(int(sys.argv[1])))
@@ -394,11 +401,12 @@ PEAK = """
 
 def test_memory_grows_with_the_labels_alone():
     """A volume of 256 x 256 x 400 takes a few bytes a voxel, not floats for every region and image."""
-    pytest.importorskip("resource")
+    if not Path("/proc/self/status").exists():
+        pytest.skip("peaks are read from Linux's /proc")
     slices = 400
     code = [sys.executable, "-c", textwrap.dedent(PEAK), str(slices)]
     grown = float(subprocess.run(code, check=True, capture_output=True, text=True).stdout)
     labels = 256 * 256 * slices / 2**20  # MiB at a byte a voxel
     assert labels == 25
     # Probabilities of three regions would be 300 MiB, the resampled images 200 MiB.
-    assert grown < 3 * labels, f"{grown:.0f} MiB more than for 64 slices"
+    assert grown < 2 * labels, f"{grown:.0f} MiB more than for 64 slices"

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..zoo.errors import UsageError, VoxzooError
+from ..zoo.errors import CaseError, UsageError, VoxzooError
+from .language.naming import is_language
 
 if TYPE_CHECKING:
+    from .language.run import LanguageRun
     from .options import Options
     from .report import Reporter
     from .results import Results
@@ -29,7 +31,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.command(context_settings=HELP)
-@click.option("--model", "-m", required=True, help="Model file, zoo name (zoo list) or URL.")
+@click.option("--model", "-m", required=True, help="Model file, zoo name (zoo list), URL or replay:FILE.")
 @click.option("--data", "-d", help="Folder of patients or images, .csv or 'phantom'.  [default: phantom]")
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/MODEL-DATA-HASH]"
@@ -50,6 +52,19 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     "--empty", default="penalty", show_default=True, help="penalty, nan, inf, raise, peer or a number of mm."
 )
 @click.option("--tolerance-mm", type=float, default=1.0, show_default=True, help="Of the NSD.")
+@click.option("--protocol", default="all", show_default=True, help="Language models: paper, answered, all.")
+@click.option("--parser", help="What counts as an answer: strict or lenient.")
+@click.option("--vote", help="Slices to a patient's grade: author, two-class or abstain-wrong.")
+@click.option("--no-slices", help="A patient without slices: drop, low or wrong.")
+@click.option("--slices", help="Which recorded slices count: all, core20 or tumour.")
+@click.option("--unanswered", help="A slice without an answer: skip or miss.")
+@click.option("--pooling", help="Boxes and polygons: slice or volume.")
+@click.option("--quirks", help="Of the study, with commas between; '' for none.")
+@click.option("--prompt", default="default", show_default=True, help="A name, all, or a text file.")
+@click.option("--repeats", type=int, default=1, show_default=True, help="How often the same is asked.")
+@click.option("--plane", help="Shown slices: axial, coronal or sagittal.")
+@click.option("--show", help="Shown slices: all, tumour or inner.")
+@click.option("--modality", help="Shown image: flair, t1, t1ce or t2.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--baseline/--no-baseline", default=True, help="Score a trivial baseline too.  [default: yes]")
 @click.option("--parquet", is_flag=True, help="Write cases.parquet too.")
@@ -70,7 +85,7 @@ def command(
     except VoxzooError as error:
         if debug:
             raise
-        return _fail(error)
+        return _fail(error, 1 if is_language(model, options["task"]) and isinstance(error, CaseError) else 2)
 
 
 def _evaluate(
@@ -78,6 +93,8 @@ def _evaluate(
 ) -> int:
     from .options import Options
 
+    quirks = options["quirks"]
+    options["quirks"] = None if quirks is None else tuple(q.strip() for q in quirks.split(",") if q.strip())
     checked = Options.of({**options, "cases": _case_ids(options["cases"])})
     from rich.console import Console
 
@@ -94,10 +111,10 @@ def _evaluate(
     finally:
         reporter.stop()
     _show(results, reporter, as_json)
-    return 1 if results.failures else 0
+    return 1 if results.failures or results.scores.details.get("problems") else 0
 
 
-def _prepare(model: str, data: str | None, options: Options) -> Run:
+def _prepare(model: str, data: str | None, options: Options) -> Run | LanguageRun:
     """Load and open; terms of use are printed with what was taken, so no warning repeats them."""
     from ..zoo.registry import ResearchOnlyWarning
     from .runner import prepare_run
@@ -142,9 +159,9 @@ def _interrupted(reporter: Reporter) -> int:
     return INTERRUPTED
 
 
-def _fail(error: VoxzooError) -> int:
+def _fail(error: VoxzooError, code: int) -> int:
     click.echo(f"zoo-eval: error: {' '.join(str(error).split())}", err=True)
-    return 2
+    return code
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from ..zoo.errors import UsageError
+from ..zoo.tasks.prompt import PROMPT_TASKS
 from .empty import parse_empty
 from .presets import get_preset
 from .tasks import AUTO, TASKS
 
+RULES = ("protocol", "parser", "vote", "no_slices", "slices", "unanswered", "pooling", "quirks")
+"""By which answers of language models are scored."""
+QUESTIONS = ("prompt", "repeats", "plane", "show", "modality")
+"""What live language models are asked."""
 TASKS_OF = {
+    **dict.fromkeys((*RULES, *QUESTIONS), PROMPT_TASKS),
     "preset": ("segment",),
-    "empty": ("segment",),
+    "empty": ("segment", *PROMPT_TASKS),
     "tolerance_mm": ("segment",),
     "save_masks": ("segment",),
 }
@@ -71,6 +77,12 @@ class Options(ScoreOptions):
         seed: of the bootstrap.
         parquet: also write ``cases.parquet``.
         overwrite: replace what the run folder holds.
+        protocol: of language models: "paper", "answered" or "all"; see ``voxzoo.eval.language.protocols``.
+        parser, vote, no_slices, slices, unanswered, pooling, quirks: rules of the protocol to change; None
+            leaves them.
+        prompt: of a live language model: a name, "all" of them, or a text file.
+        repeats: how often it is asked the same.
+        plane, show, modality: which slices it is shown; None leaves it to the task.
     """
 
     task: str = AUTO
@@ -88,12 +100,26 @@ class Options(ScoreOptions):
     seed: int = 0
     parquet: bool = False
     overwrite: bool = False
+    protocol: str = "all"
+    parser: str | None = None
+    vote: str | None = None
+    no_slices: str | None = None
+    slices: str | None = None
+    unanswered: str | None = None
+    pooling: str | None = None
+    quirks: tuple[str, ...] | None = None
+    prompt: str = "default"
+    repeats: int = 1
+    plane: str | None = None
+    show: str | None = None
+    modality: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.task not in (AUTO, *TASKS):
-            raise UsageError(f"task: got {self.task!r}, expected one of {', '.join((AUTO, *TASKS))}")
-        for name, least in (("threads", 1), ("workers", 0), ("limit", 1), ("seed", 0)):
+        known = (AUTO, *TASKS, *PROMPT_TASKS)
+        if self.task not in known:
+            raise UsageError(f"task: got {self.task!r}, expected one of {', '.join(known)}")
+        for name, least in (("threads", 1), ("workers", 0), ("limit", 1), ("seed", 0), ("repeats", 1)):
             _whole(name, getattr(self, name), least)
         for name in ("contract", "save_masks"):
             if getattr(self, name) is not None:

@@ -102,7 +102,10 @@ def _origin(dataset: Dataset) -> str:
 
 def terms(run: Run) -> list[str]:
     """The licence of weights that are not for everything, or that nobody confirmed; said even when quiet."""
-    licence = run.model.contract.licence
+    contract = getattr(run.model, "contract", None)
+    if contract is None:  # recorded answers
+        return []
+    licence = contract.licence
     return [] if licence.status == "confirmed" else [f"licence  {licence.line}"]
 
 

@@ -77,7 +77,7 @@ class Scores:
         return {
             **plain,
             "regions": {name: list(values) for name, values in self.regions.items()},
-            "aggregate": {name: _aggregate_to_dict(a) for name, a in self.aggregate.items()},
+            "aggregate": {name: aggregate_to_dict(a) for name, a in self.aggregate.items()},
             "cases": [record.to_dict() for record in self.cases],
             **self.details,
         }
@@ -194,7 +194,8 @@ _OF_RESULTS = ("schema", *(f.name for f in fields(Results)))
 """Keys of the file that are not of the model's scores."""
 
 
-def _aggregate_to_dict(a: Aggregate) -> dict[str, Any]:
+def aggregate_to_dict(a: Aggregate) -> dict[str, Any]:
+    """One figure, JSON-ready."""
     ci = None if a.ci95 is None else [jsonnum.encode(a.ci95[0]), jsonnum.encode(a.ci95[1])]
     return {"mean": jsonnum.encode(a.mean), "ci95": ci, "n": a.n, "missing": a.missing, "empty": a.empty}
 

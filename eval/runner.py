@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..zoo.errors import RunError, UsageError
 from . import environment, files, pipeline, stages, tables
 from .assemble import contract_facts, results_of, settings_of
+from .language.naming import is_language
 from .options import Options
 from .records import CaseRecord, Journal, cache_key
 from .results import Results
@@ -29,6 +30,7 @@ from .tasks import open_task
 if TYPE_CHECKING:
     from ..zoo.datasets import Dataset
     from ..zoo.model import Model
+    from .language.run import LanguageRun
     from .tasks.base import Task
 
 DEFAULT_DATA = "phantom"
@@ -145,10 +147,14 @@ def evaluate(
     return execute(run, None if out is None else Path(out), watcher or Silent())
 
 
-def prepare_run(model: Any, data: Any, options: Options) -> Run:
+def prepare_run(model: Any, data: Any, options: Options) -> Run | LanguageRun:
     """Load the models and open the dataset; nothing is computed or written."""
     if options.parquet:
         tables.require_parquet()
+    if is_language(model, options.task):
+        from .language.run import prepare_language
+
+        return prepare_language(model, data, options)
     asked = _load(model, options)
     task = open_task(asked, options)
     models = {asked.name: asked}
@@ -201,12 +207,14 @@ def _check_cases(dataset: Dataset) -> None:
         raise UsageError(f"{dataset.name}: {len(twice)} case ids occur more than once, like {twice[0]!r}")
 
 
-def execute(run: Run, folder: Path | None, watcher: Watcher) -> Results:
+def execute(run: Run | LanguageRun, folder: Path | None, watcher: Watcher) -> Results:
     """Compute what is not on file yet, then the results.
 
     Raises:
         RunError: a folder cannot be written or belongs to another run.
     """
+    if not isinstance(run, Run):
+        return run.execute(folder, watcher)
     options = run.options
     if options.save_masks is not None:
         files.prepare_folder(options.save_masks, "--save-masks")

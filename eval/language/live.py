@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from ...zoo.errors import RunError, UsageError, VoxzooError
 from ...zoo.tasks.prompt import Prompt, PromptTask
 from ...zoo.tasks.slices import SliceRule
+from .naming import SCRIPT
 from .transcripts import Answer, TranscriptWriter
 
 if TYPE_CHECKING:
     from ...zoo.cases import Case
-
-SCRIPT = "script:"
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,25 +29,24 @@ MOST_PROBLEMS = 20
 def tables(results: Results) -> list[Table]:
     """Metrics down, the three protocols across; below each figure what trivial answers score."""
     details = results.scores.details
-    out = Table(
-        title=_heading(results),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        header_style="bold",
-        pad_edge=False,
-    )
-    out.add_column("metric", no_wrap=True)
+    out = Table(title=_heading(results), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    out.add_column("metric", no_wrap=True, vertical="bottom")
     for protocol in details["protocols"]:
-        mark = " (asked for)" if protocol == details["protocol"] else ""
-        out.add_column(f"{protocol}{mark}", justify="right", no_wrap=True)
-        out.add_column("n/miss", justify="right", style="dim", no_wrap=True)
+        out.add_column(_column(details, protocol), justify="right", no_wrap=True)
     for name in results.aggregate:
-        found = [(scoring, details["protocols"][p].get(name)) for p, scoring in details["scoring"].items()]
-        out.add_row(_title(name), *(cell for _, one in found for cell in _figure(one)))
+        scorings = details["scoring"].items()
+        out.add_row(_title(name), *(_figure(details["protocols"][p].get(name)) for p, _ in scorings))
         for baseline in next(iter(details["scoring"].values()))["baselines"]:
-            cells = [(_plain(scoring["baselines"][baseline], name), "") for scoring, _ in found]
-            out.add_row(f"  {escape(baseline)}", *(cell for pair in cells for cell in pair), style="dim")
+            cells = [_plain(scoring["baselines"][baseline], name) for _, scoring in scorings]
+            out.add_row(f"  {escape(baseline)}", *cells, style="dim")
     return [out]
+
+
+def _column(details: dict[str, Any], protocol: str) -> str:
+    mark = " *" if protocol == details["protocol"] else ""
+    found = next(iter(details["protocols"][protocol].values()))
+    missing = f", {found['missing']} left out" if found["missing"] else ""
+    return f"{protocol}{mark}\n{plural(found['n'], 'patient')}{missing}"
 
 
 def _heading(results: Results) -> str:
@@ -61,13 +60,11 @@ def _title(name: str) -> str:
     return f"{name.removesuffix('_mm')}, {unit}" if unit else name
 
 
-def _figure(one: dict[str, Any] | None) -> tuple[str, str]:
+def _figure(one: dict[str, Any] | None) -> str:
     if one is None:
-        return "-", ""
-    interval = (
-        "" if one["ci95"] is None else f" \\[{', '.join(number(jsonnum.decode(c)) for c in one['ci95'])}]"
-    )
-    return f"{number(jsonnum.decode(one['mean']))}{interval}", f"{one['n']}/{one['missing']}"
+        return "-"
+    bounds = ", ".join(number(jsonnum.decode(bound)) for bound in one["ci95"] or ())
+    return number(jsonnum.decode(one["mean"])) + (f" \\[{bounds}]" if bounds else "")
 
 
 def _plain(values: dict[str, Any], name: str) -> str:
@@ -80,7 +77,7 @@ def policy(results: Results) -> list[str]:
     rules = details["scoring"][details["protocol"]]["rules"]
     shown = ", ".join(f"{n} {v}" for n, v in rules.items() if n not in ("name", "quirks"))
     quirks = f"; as in the study: {', '.join(rules['quirks'])}" if rules["quirks"] else ""
-    return [f"Rules ({rules['name']}): {shown}{quirks}. n counts patients; intervals resample them."]
+    return [f"Rules * ({rules['name']}): {shown}{quirks}. Means over patients; intervals resample them."]
 
 
 def notes(results: Results) -> list[str]:

@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 
 from voxzoo.export.networks import build  # noqa: E402
 from voxzoo.export.networks.cnn3d_cls import WithTwoLogits  # noqa: E402
+from voxzoo.export.recipe import load_recipe  # noqa: E402
 
 from .model_tester import ModelTester  # noqa: E402
 
@@ -69,3 +70,12 @@ def test_two_logits_give_the_probability_of_one():
     two = WithTwoLogits(torch.nn.Identity())(z).softmax(1).numpy()
     one = 1 / (1 + np.exp(-z[:, 0].numpy().astype(float)))
     np.testing.assert_allclose(two, np.stack([1 - one, one], 1), atol=1e-7)
+
+
+def test_the_recipe_learns_from_phantoms_alone():
+    recipe = load_recipe("cnn3d-cls")
+    assert not recipe.data.real
+    assert recipe.data.phantoms_held_out > 0
+    assert "no patient" in recipe.licence.data_terms
+    net = build(recipe.network, **recipe.options)
+    assert net(torch.zeros(1, len(recipe.input.channels), *recipe.input.shape)).shape == (1, 1)

@@ -4,7 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from voxzoo.export.networks import build  # noqa: E402
 from voxzoo.export.networks.mobilecoatnet import DropPath, RelativeAttention  # noqa: E402
+from voxzoo.export.recipe import load_recipe  # noqa: E402
 
 from .model_tester import ModelTester  # noqa: E402
 
@@ -76,3 +78,15 @@ def test_dropped_paths_are_whole_images_and_keep_the_mean():
     assert out.unique().tolist() == [0.0, pytest.approx(4 / 3)]
     assert (out == out[:, :1]).all()
     assert out.mean().item() == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["mobilecoatnet-brain2d", "mobilecoatnet-endoscopy"])
+def test_a_recipe_builds_the_network_of_its_input_and_classes(name):
+    recipe = load_recipe(name)
+    assert tuple(recipe.options["size"]) == recipe.input.shape
+    net = build(recipe.network, **recipe.options).eval()
+    with torch.no_grad():
+        assert net(torch.zeros(1, len(recipe.input.channels), *recipe.input.shape)).shape == (1, 4)
+    assert len(recipe.classes) == 4
+    assert sum(p.numel() for p in net.parameters()) * 4 < 10e6
+    assert recipe.licence.status == "unconfirmed"

@@ -255,8 +255,7 @@ def _live(model: Answerer, data: Any, options: Options, protocols: dict[str, Pro
     except InputError as error:
         raise UsageError(str(error)) from error
     wordings = tuple(task.prompts) if options.prompt == "all" else (options.prompt,)
-    shown_task = replace(task, slices=rule) if hasattr(task, "__dataclass_fields__") else task
-    prompts = tuple(choose_prompt(shown_task, name, rule.size) for name in wordings)
+    prompts = tuple(choose_prompt(task, name, rule) for name in wordings)
     survey = Survey(task, prompts, rule, options.repeats)
 
     def read(folder: Path | None, watcher: Watcher) -> tuple[Reading, dict[str, Any]]:

@@ -136,7 +136,7 @@ def _count_runs(rows: Array, ends_of: Array) -> None:
         for m in range(rows.shape[1]):
             row = rows[s, m]
             # The changes from nothing to something, in a loop that compilers vectorise.
-            begun = np.int64(row[0] != 0)
+            begun: Any = np.int64(row[0] != 0)
             for f in range(1, row.size):
                 begun += np.int64((row[f] != 0) & (row[f - 1] == 0))
             total += begun

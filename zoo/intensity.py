@@ -89,7 +89,7 @@ def percentile(values: np.ndarray, counts: np.ndarray, q: float) -> float:
     ends = np.cumsum(counts)
     below, t = _position(int(ends[-1]), q)
     at = np.searchsorted(ends, [below, min(below + 1, ends[-1] - 1)], side="right")
-    return _between(*values[at].tolist(), t)
+    return _between(float(values[at[0]]), float(values[at[1]]), t)
 
 
 def _position(n: int, q: float) -> tuple[int, float]:

@@ -114,7 +114,7 @@ def answer_as(name: str, sheet: Sheet, protocol: Protocol, seed: int = 0) -> She
         patient: tuple(
             item
             if skips and not answered(item, protocol)
-            else replace(item, parsed=make(item, protocol, sheet.shape, seed))
+            else Item(item.answer, make(item, protocol, sheet.shape, seed), item.case)
             for item in items
         )
         for patient, items in sheet.patients.items()

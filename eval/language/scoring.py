@@ -43,6 +43,7 @@ class Reading:
     references: References
     task: str
     _parsed: dict[str, list[Parsed]] = field(default_factory=dict, repr=False)
+    _sheets: dict[tuple[str, str], Sheet] = field(default_factory=dict, repr=False)
     _memo: Memo = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -75,8 +76,11 @@ class Reading:
 
     def sheet(self, protocol: Protocol) -> Sheet:
         """The answers by patient, as a protocol wants them."""
-        parsed = self.parsed(protocol.parser)
-        return lay_out(self.transcript.answers, parsed, self.references, protocol.slices)
+        key = protocol.parser, protocol.slices
+        if key not in self._sheets:
+            parsed = self.parsed(protocol.parser)
+            self._sheets[key] = lay_out(self.transcript.answers, parsed, self.references, protocol.slices)
+        return self._sheets[key]
 
     def score(self, protocol: Protocol) -> Scored:
         """The figures under a protocol."""

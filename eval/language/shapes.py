@@ -6,10 +6,11 @@ Distances are in pixels: what a language model is asked for are pixels of the im
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ...rasterize.polygons import fill_polygons
 from ..overlap import count_slices
@@ -39,13 +40,13 @@ def draw_boxes(corners: Sequence[Corners | None], shape: Shape, wrap: bool = Fal
     return masks
 
 
-def draw_polygons(polygons: Sequence[ArrayLike | None], shape: Shape) -> Masks:
+def draw_polygons(polygons: Sequence[Corners | None], shape: Shape) -> Masks:
     """Polygons, pixels on the outline included, cut at the frame; nothing where there are none.
 
     One point is its pixel, two points are the pixels on their line, as ``skimage.draw.polygon`` has it.
 
     Args:
-        polygons: per slice (n, 2) of (row, col), n >= 1, or None.
+        polygons: per slice points (row, col), at least one, or None.
         shape: (height, width).
 
     Returns:
@@ -59,7 +60,8 @@ def draw_polygons(polygons: Sequence[ArrayLike | None], shape: Shape) -> Masks:
     masks = np.zeros((len(polygons), *shape), np.uint8)
     there = [i for i, points in enumerate(polygons) if points is not None]
     if there:
-        masks[there] = fill_polygons([_closed(polygons[i]) for i in there], shape, rule="outline")
+        closed = [_closed(tuple(map(tuple, polygons[i] or ()))) for i in there]  # type: ignore[arg-type]
+        masks[there] = fill_polygons(closed, shape, rule="outline")
     return masks
 
 
@@ -72,11 +74,13 @@ def draw_references(references: Sequence[Any], shape: Shape) -> Masks:
     return masks
 
 
-def _closed(points: ArrayLike | None) -> NDArray[np.float64]:
-    array = np.asarray(points, dtype=np.float64)
-    if np.abs(array).max() > FARTHEST:
-        array = np.clip(array, -FARTHEST, FARTHEST)
-    return np.concatenate([array, np.repeat(array[-1:], max(0, 3 - len(array)), axis=0)])
+@lru_cache(maxsize=1 << 13)
+def _closed(points: tuple[tuple[float, float], ...]) -> NDArray[np.float64]:
+    """Three points at least, none too far. References and baselines come again and again."""
+    array = np.clip(np.array(points, dtype=np.float64), -FARTHEST, FARTHEST)
+    array = np.concatenate([array, np.repeat(array[-1:], max(0, 3 - len(array)), axis=0)])
+    array.setflags(write=False)
+    return array
 
 
 def score_slices(pred: Masks, ref: Masks, empty: str | float) -> Table:

@@ -13,6 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aggregate import Aggregate as Aggregate
+    from .classes import ClassCounts as ClassCounts
+    from .classes import accuracy as accuracy
+    from .classes import balanced_accuracy as balanced_accuracy
+    from .classes import count_classes as count_classes
+    from .classes import macro_f1 as macro_f1
+    from .classes import mcc as mcc
     from .empty import diagonal_mm as diagonal_mm
     from .label_counts import Confusion as Confusion
     from .label_counts import confusion as confusion
@@ -33,6 +39,8 @@ if TYPE_CHECKING:
     from .overlap import volume_error_ml as volume_error_ml
     from .overlap import volume_error_rel as volume_error_rel
     from .overlap import volume_ml as volume_ml
+    from .probabilities import auc as auc
+    from .probabilities import ece as ece
     from .records import CaseRecord as CaseRecord
     from .results import Results as Results
     from .results import Scores as Scores
@@ -50,20 +58,26 @@ if TYPE_CHECKING:
 _HOMES = {
     "Aggregate": "aggregate",
     "CaseRecord": "records",
+    "ClassCounts": "classes",
     "Confusion": "label_counts",
     "Counts": "overlap",
     "Options": "options",
     "Results": "results",
     "Scores": "results",
     "SurfaceDistances": "surface",
+    "accuracy": "classes",
     "assd": "surface",
+    "auc": "probabilities",
+    "balanced_accuracy": "classes",
     "bootstrap_ci": "stats",
     "confusion": "label_counts",
     "count": "overlap",
+    "count_classes": "classes",
     "count_slices": "overlap",
     "diagonal_mm": "empty",
     "dice": "overlap",
     "dice_slices": "overlap",
+    "ece": "probabilities",
     "evaluate": "runner",
     "hd": "surface",
     "hd95": "surface",
@@ -73,6 +87,8 @@ _HOMES = {
     "lesion_counts": "lesion",
     "lesion_f1": "lesion",
     "lesion_wise": "lesion",
+    "macro_f1": "classes",
+    "mcc": "classes",
     "nsd": "surface",
     "precision": "overlap",
     "recall": "overlap",

@@ -1,5 +1,7 @@
 """The study's preprocessing against nibabel, numpy and scikit-image, by hand, and its exact way back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from nibabel.orientations import apply_orientation, io_orientation
 
 from voxzoo.zoo import paper
-from voxzoo.zoo.cases import ArraySource, Case
+from voxzoo.zoo.cases import ArraySource, Case, FailingSource
 from voxzoo.zoo.contract import InputSpec
 from voxzoo.zoo.datasets import open_dataset
 from voxzoo.zoo.errors import CaseError
@@ -209,6 +211,17 @@ def test_what_is_shown_is_where_it_was():
     prepared = prepare(case_of(arrays), spec((34, 36, 40), CHANNELS[:2]))
     back = restore(prepared.tensor, prepared.plan)
     np.testing.assert_array_equal(back != 0, arrays != 0)
+
+
+def test_the_reference_is_never_looked_at():
+    """Promise 8: a reference that cannot even be read changes nothing."""
+    arrays = heads()
+    plain = case_of(arrays)
+    broken = replace(plain, reference=FailingSource("mask.nii", "the reference was read"))
+    for rng in (None, np.random.default_rng(1)):
+        wanted = spec((16, 20, 22), CHANNELS[:2])
+        one = paper.prepare(plain, wanted, rng and np.random.default_rng(1))
+        np.testing.assert_array_equal(paper.prepare(broken, wanted, rng).tensor, one.tensor)
 
 
 # -- refusals

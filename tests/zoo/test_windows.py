@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -334,6 +335,16 @@ def test_windows_of_nothing_but_background_are_not_run(sliding, monkeypatch):
     assert len(asked) == 1
     assert mask.array[25].all()
     assert np.count_nonzero(mask.array) == 120
+
+
+def test_a_contract_given_apart_lets_any_segmenter_slide(tiny, make_contract):
+    """A volume larger than a model's window loses what lies outside; slid, it does not."""
+    whole = registry.load(tiny, threads=1)
+    slid = replace(whole.contract, input=replace(whole.contract.input, window="sliding", crop="center"))
+    model = registry.load(tiny, threads=1, contract=slid)
+    image = np.full((4, 20, 25, 30), 0.8, np.float32)
+    assert np.count_nonzero(whole(image, spacing_mm=(1, 1, 1)).array) == 8 * 10 * 12
+    assert model(image, spacing_mm=(1, 1, 1)).array.all()
 
 
 def test_classifiers_do_not_slide():

@@ -98,6 +98,16 @@ class Origin:
         check_shapes(network, contract)
         return cls(contract, NetworkSession(network, contract), network=network)
 
+    def check_format(self, name: str) -> Format:
+        """The format called ``name``, if this can be exported to it.
+
+        Raises:
+            UsageError: an unknown format, or TorchScript of what is no torch network.
+        """
+        if name == "torchscript" and self.network is None:
+            raise UsageError("torchscript is exported from torch: give a training folder or weights")
+        return get_format(name)
+
     def rounding(self) -> float:
         """The difference that rounding explains."""
         if self.network is not None:
@@ -153,7 +163,7 @@ class Exporter:
             RunError: the folder cannot be written.
             UsageError: an unknown format, or TorchScript of what is no torch network.
         """
-        form = get_format(format)
+        form = self.origin.check_format(format)
         prepare_folder(path.parent)
         unproved = path.with_name(f".unproved.{path.name}")
         try:
@@ -172,9 +182,7 @@ class Exporter:
         if form.name == "torchscript":
             from .formats.torchscript import write
 
-            if self.origin.network is None:
-                raise UsageError("torchscript is exported from torch: give a training folder or weights")
-            write(self.origin.network, contract, path)
+            write(self.origin.network, contract, path)  # type: ignore[arg-type]
             return ""
         from .onnx import save
 
@@ -190,16 +198,6 @@ class Exporter:
         if self._fused is None:
             self._fused = optimise(self._plain, self.witness.inputs[:1])
         return self._fused.model, self._fused.why
-
-
-def formats_from(names: Sequence[str]) -> list[Format]:
-    """Formats by name, in the order asked for.
-
-    Example:
-        >>> [form.name for form in formats_from(["onnx", "onnx-int8"])]
-        ['onnx', 'onnx-int8']
-    """
-    return [get_format(name) for name in names]
 
 
 def example_cases(contract: Contract, count: int = 2) -> list[Any]:

@@ -46,7 +46,7 @@ def command(source: str, formats: tuple[str, ...], out: Path | None, **options: 
     for name in formats:
         get_format(name)
     _require_torch()
-    exporter = _exporter(source, options)
+    exporter = _exporter(source, formats, options)
     for name in formats:
         click.echo(exporter.write(name, _path(exporter, source, name, formats, out)))
 
@@ -82,7 +82,7 @@ def _require_torch() -> None:
         ) from error
 
 
-def _exporter(source: str, options: dict[str, Any]) -> Exporter:
+def _exporter(source: str, formats: tuple[str, ...], options: dict[str, Any]) -> Exporter:
     import torch
 
     from .delivery import Exporter
@@ -92,6 +92,8 @@ def _exporter(source: str, options: dict[str, Any]) -> Exporter:
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     origin = origin_of(source, options["recipe"], options["contract"])
+    for name in formats:
+        origin.check_format(name)
     cases = [
         case for data in options["data"] for case in cases_of(data, origin.contract, options["limit"])
     ] or cases_of(None, origin.contract)

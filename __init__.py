@@ -34,17 +34,21 @@ def load(
     precision: str = "fp32",
     threads: int | None = None,
     contract: str | os.PathLike[str] | Contract | None = None,
+    flips: str = "none",
+    trust: bool = False,
 ) -> Model:
     """Load a model, verified, ready to be called.
 
     Args:
-        spec: a path to an ONNX file with a contract inside, a name of the zoo, or a URL. An existing file
+        spec: a path to a model file with a contract inside, a name of the zoo, or a URL. An existing file
             wins over a name.
-        runtime: "auto" (the fastest installed), "onnxruntime", "openvino".
+        runtime: "auto" (the fastest installed), "onnxruntime", "openvino"; "torchscript" for such a file.
         device: "auto", "cpu", "cuda".
         precision: "fp32", "tf32", "bf16", "fp16": obtained exactly, or an error.
         threads: inside one call; default: the physical cores this process may use.
         contract: a Contract, or the path of its JSON, for a file that has none inside.
+        flips: "none"; "lr" or "all" mirror images too, of models that segment: their probabilities' mean.
+        trust: run a TorchScript file that is not in the registry: it runs code of its own.
 
     Raises:
         VoxzooError: one of ``voxzoo.zoo.errors``: not found, not trusted, not runnable as asked.
@@ -57,7 +61,7 @@ def load(
     """
     from .zoo import registry
 
-    return registry.load(spec, runtime, device, precision, threads, contract)
+    return registry.load(spec, runtime, device, precision, threads, contract, flips, trust)
 
 
 def models() -> tuple[str, ...]:

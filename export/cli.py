@@ -85,7 +85,7 @@ def _train(name: str, data: tuple[str, ...], out: Path, options: dict[str, Any])
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     material = gather(recipe, data, click.echo)
-    run = session.Session(recipe, material, out, device, _progress, options["init"])
+    run = session.Session(recipe, material, out, device, _progress, options["init"], click.echo)
     folds = options["folds"]
     for line in run.crossed(folds) if options["cv"] else run.single(options["fold"], folds):
         click.echo(line)

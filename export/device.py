@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
@@ -38,7 +39,7 @@ def pick(name: str) -> torch.device:
         device(type='cpu')
     """
     kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+    if not re.fullmatch("cpu|cuda(:[0-9]+)?", name):
         raise DeviceError(f"device {name!r}: expected cpu, cuda or cuda:NUMBER")
     if kind == "cuda":
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -31,6 +31,7 @@ class Session:
         device: to compute on.
         progress: makes what shows one training's progress.
         init: weights to begin with, or None; they take the place of a first stage on phantoms.
+        say: told which stage or fold begins.
     """
 
     recipe: Recipe
@@ -39,6 +40,7 @@ class Session:
     device: torch.device
     progress: Callable[[], Progress]
     init: Path | None = None
+    say: Callable[[str], None] = lambda line: None
 
     def single(self, fold: int | None, folds: int) -> Iterator[str]:
         """Train once, with a fold held out or on everything, and export. Yields lines to print."""
@@ -53,6 +55,7 @@ class Session:
         start = self._start()
 
         def make(fold: int) -> Fold:
+            self.say(f"fold {fold + 1} of {folds}")
             task = self.material.task(fold, folds)
             return Fold(task, self._train(self.recipe, task, self.folder / f"fold{fold}", start))
 
@@ -80,6 +83,7 @@ class Session:
         if self.init or not self.recipe.pretrain.steps:
             return self.init
         recipe, task = self.material.pretraining()
+        self.say(f"first stage: {recipe.fit.steps} steps on {task.samples} phantoms")
         self._train(recipe, task, self.folder / "pretrain", None)
         return self.folder / "pretrain" / "weights.safetensors"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..zoo.errors import ModelError
 from . import optim, weights
 from .device import Precision, channels_last, random_state, set_random_state
 from .networks import build
@@ -69,6 +70,8 @@ class State:
         if not path.is_file():
             return
         tensors, facts = weights.read(path)
+        if "step" not in facts:
+            raise ModelError(f"{path}: no checkpoint of a training; delete it, and training begins again")
         weights.put(weights.below(tensors, "network."), self.network, str(path))
         weights.put(weights.below(tensors, "average."), self.average, str(path))
         slots: dict[int, dict[str, Tensor]] = {}

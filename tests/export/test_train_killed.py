@@ -68,7 +68,8 @@ def run(folder, moment):
         def tick(self, step, loss):
             event()
 
-    with mock.patch.object(os, "replace", around(os.replace)), mock.patch.object(os, "fsync", around(os.fsync)):
+    watched = {"replace": around(os.replace), "fsync": around(os.fsync)}
+    with mock.patch.multiple(os, **watched):
         train(recipe, SegmentTask(recipe, data), folder, progress=Steps())
     return seen
 
@@ -105,7 +106,11 @@ print(json.dumps(report))
 def test_killed_at_any_moment_it_ends_the_same(tmp_path):
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", SUPERVISOR, str(tmp_path)], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-c", SUPERVISOR, str(tmp_path)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)

@@ -123,9 +123,9 @@ class Origin:
 
         if self.network is not None:
             return to_onnx(self.network, self.contract)
-        strip(self.graph)  # type: ignore[arg-type]
-        check_versions(self.graph)  # type: ignore[arg-type]
-        return self.graph  # type: ignore[return-value]
+        strip(self.graph)
+        check_versions(self.graph)
+        return self.graph
 
 
 class Exporter:
@@ -182,7 +182,7 @@ class Exporter:
         if form.name == "torchscript":
             from .formats.torchscript import write
 
-            write(self.origin.network, contract, path)  # type: ignore[arg-type]
+            write(self.origin.network, contract, path)
             return ""
         from .onnx import save
 

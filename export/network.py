@@ -30,8 +30,10 @@ class NetworkSession:
         self._network = network.eval()
         self.info = RuntimeInfo("torch", torch.__version__, "cpu", "fp32", torch.get_num_threads())
         spec = contract.input
-        self.inputs = (Port(spec.name, (None, len(spec.channels), *spec.shape), "float32"),)
-        self.outputs = (Port(contract.output.name, (None, *output_shape(contract)), "float32"),)
+        self.inputs: tuple[Port, ...] = (Port(spec.name, (None, len(spec.channels), *spec.shape), "float32"),)
+        self.outputs: tuple[Port, ...] = (
+            Port(contract.output.name, (None, *output_shape(contract)), "float32"),
+        )
 
     def run(self, tensor: NDArray[np.float32], output: str | None = None) -> NDArray[np.float32]:
         """The network's answer to ``tensor`` (N, C, ...).
@@ -64,10 +66,10 @@ def check_shapes(network: nn.Module, contract: Contract) -> None:
         >>> recipe = load_recipe("cnn3d-seg")
         >>> contract = Contract("mine", "1", "segment", recipe.input, OutputSpec("p", "regions", ("wt",)),
         ...                     {1: "whole_tumour"}, recipe.licence)
-        >>> check_shapes(nn.Conv3d(3, 1, 1), contract)
+        >>> check_shapes(nn.Conv3d(4, 2, 1), contract)
         Traceback (most recent call last):
-        voxzoo.zoo.errors.ContractError: mine: the network does not take the contract's input \
-(2, 4, 95, 128, 128): ...
+        voxzoo.zoo.errors.ContractError: mine: the network gives shape (2, 2, 95, 128, 128) for (2, 4, 95, \
+128, 128); the contract's output (regions: wt) has shape (2, 1, 95, 128, 128)
     """
     spec = contract.input
     shape = (2, len(spec.channels), *spec.shape)

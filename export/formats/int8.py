@@ -64,8 +64,8 @@ def quantise(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], 
 
     Example:
         >>> values, scales = quantise(np.array([[1.0, -2.0], [0.0, 0.0]], np.float32), axis=0)
-        >>> values.tolist(), (values * scales[:, None]).round(2).tolist()
-        ([[64, -127], [0, 0]], [[1.01, -2.0], [0.0, 0.0]])
+        >>> values.tolist(), (values[0] * scales[0]).round(2)
+        ([[64, -127], [0, 0]], array([ 1.01, -2.  ], dtype=float32))
     """
     others = tuple(a for a in range(weight.ndim) if a != axis % weight.ndim)
     largest = np.abs(weight).max(axis=others, keepdims=True).astype(np.float64)

@@ -28,8 +28,8 @@ POINTWISE = ("Relu", "LeakyRelu", "Sigmoid", "Tanh", "Elu", "HardSigmoid", "Iden
 
 def folds(low: Lowering, up: onnx.NodeProto) -> bool:
     """Whether the pattern begins at this transposed convolution."""
-    weight = low.source.constant(up.input[1])
-    if weight is None or weight.shape[2:] != (2, 2, 2):
+    weights = low.source.weights(up)
+    if not weights or weights[0].shape[2:] != (2, 2, 2):
         return False
     user = low.source.only_user(up.output[0])
     while user is not None and user.op_type in POINTWISE:
@@ -39,20 +39,18 @@ def folds(low: Lowering, up: onnx.NodeProto) -> bool:
 
 def fold_up(low: Lowering, up: onnx.NodeProto) -> bool:
     """The transposed convolution as a 1x1 one that gives the eight fine voxels as channels."""
-    weight = low.source.constant(up.input[1])
+    weight, *bias = low.source.weights(up)
     channels, out = weight.shape[:2]
     flat = weight.transpose(2, 3, 4, 1, 0).reshape(8 * out, channels, 1, 1)
-    inputs = [low.single(up.input[0]), low.tape.constant(flat)]
-    if len(up.input) > 2:
-        inputs.append(low.tape.constant(np.tile(low.source.constant(up.input[2]), 8)))
+    inputs = [low.single(up.input[0]), *map(low.tape.constant, (flat, *(np.tile(b, 8) for b in bias)))]
     low.folded[up.output[0]] = low.tape.op("Conv", *inputs, kernel_shape=[1, 1])
     return True
 
 
 def fold_head(low: Lowering, head: onnx.NodeProto) -> bool:
     """The 3x3x3 convolution on folded channels, and the way back to the plain volume's twin."""
-    weight = low.source.constant(head.input[1])
-    bias = low.source.constant(head.input[2]) if len(head.input) > 2 else np.zeros(len(weight), weight.dtype)
+    weight, *rest = low.source.weights(head)
+    bias = rest[0] if rest else np.zeros(len(weight), weight.dtype)
     k, d, h, w = low.size(head.output[0])  # type: ignore[misc]
     tape = low.tape
     shares = tape.op(
@@ -117,8 +115,8 @@ def _add_shares(low: Lowering, shares: str, depth: int, plane: int) -> str:
 
 
 def _is_head(low: Lowering, conv: onnx.NodeProto) -> bool:
-    weight, facts = low.source.constant(conv.input[1]), attributes(conv)
-    if weight is None or weight.shape[2:] != (3, 3, 3) or len(weight) > NARROW:
+    weights, facts = low.source.weights(conv), attributes(conv)
+    if not weights or weights[0].shape[2:] != (3, 3, 3) or len(weights[0]) > NARROW:
         return False
     plain = facts.get("strides", [1] * 3) == facts.get("dilations", [1] * 3) == [1] * 3
     centred = facts.get("pads", [0] * 6) == [1] * 6 and facts.get("auto_pad", b"NOTSET") == b"NOTSET"

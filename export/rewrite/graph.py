@@ -47,6 +47,12 @@ class Source:
             return attributes(self._made[name]).get("value")
         return None
 
+    def weights(self, node: onnx.NodeProto) -> list[np.ndarray]:
+        """What a node reads beside its first input; empty if any of it is computed."""
+        found = [self.constant(name) for name in node.input[1:] if name]
+        known = [value for value in found if value is not None]
+        return known if len(known) == len(found) else []
+
     def only_user(self, name: str) -> onnx.NodeProto | None:
         """The one node that reads a value; None if there are several, or if it is an output."""
         users = self._users[name]

@@ -20,8 +20,8 @@ NARROW = 16
 
 def starts(low: Lowering, node: onnx.NodeProto) -> bool:
     """Whether a node is a 3-D convolution that is faster as a 2-D one: dense, more than one slice deep."""
-    weight = low.source.constant(node.input[1]) if node.op_type == "Conv" else None
-    if weight is None or weight.ndim != 5 or weight.shape[2] == 1 or weight.dtype != np.float32:
+    weights = low.source.weights(node) if node.op_type == "Conv" else []
+    if not weights or weights[0].ndim != 5 or weights[0].shape[2] == 1 or weights[0].dtype != np.float32:
         return False
     facts = attributes(node)
     automatic = facts.get("auto_pad", b"NOTSET") != b"NOTSET"
@@ -34,7 +34,7 @@ def conv(low: Lowering, node: onnx.NodeProto) -> bool:
         return fold_head(low, node)
     if not starts(low, node):
         return False
-    facts, weight = attributes(node), low.source.constant(node.input[1])
+    facts, (weight, *bias) = attributes(node), low.source.weights(node)
     channels, deep, high, wide = weight.shape[1:]
     pads = facts.get("pads", [0] * 6)
     strides, steps = facts.get("strides", [1] * 3), facts.get("dilations", [1] * 3)
@@ -44,12 +44,11 @@ def conv(low: Lowering, node: onnx.NodeProto) -> bool:
         deep, weight = deep + rows - 1, side_by_side(weight, rows)
     near = _gather(low, node.input[0], deep, steps[0], strides[0] * rows, (pads[0], pads[3]))
     flat = weight.transpose(0, 2, 1, 3, 4).reshape(len(weight), deep * channels, high, wide)
-    inputs = [near, low.tape.constant(flat)]
-    if len(node.input) > 2:
-        inputs.append(low.tape.constant(np.tile(low.source.constant(node.input[2]), rows)))
     twin = low.tape.op(
         "Conv",
-        *inputs,
+        near,
+        low.tape.constant(flat),
+        *(low.tape.constant(np.tile(b, rows)) for b in bias),
         kernel_shape=[high, wide],
         pads=[pads[1], pads[2], pads[4], pads[5]],
         strides=strides[1:],
@@ -61,16 +60,17 @@ def conv(low: Lowering, node: onnx.NodeProto) -> bool:
 
 def transposed(low: Lowering, node: onnx.NodeProto) -> bool:
     """A transposed convolution whose blocks don't overlap: its depth becomes output channels."""
-    weight, facts = low.source.constant(node.input[1]), attributes(node)
-    if weight is None or weight.ndim != 5 or not low.is_sliced(node.input[0]) or not _apart(weight, facts):
+    weights = low.source.weights(node)
+    if not weights or weights[0].ndim != 5 or not low.is_sliced(node.input[0]):
+        return False
+    weight, *bias = weights
+    if not _apart(weight, attributes(node)):
         return False
     if folds(low, node):
         return fold_up(low, node)
     channels, out, deep, high, wide = weight.shape
     flat = weight.transpose(0, 2, 1, 3, 4).reshape(channels, deep * out, high, wide)
-    inputs = [low.single(node.input[0]), low.tape.constant(flat)]
-    if len(node.input) > 2:
-        inputs.append(low.tape.constant(np.tile(low.source.constant(node.input[2]), deep)))
+    inputs = [low.single(node.input[0]), *map(low.tape.constant, (flat, *(np.tile(b, deep) for b in bias)))]
     twin = low.tape.op("ConvTranspose", *inputs, kernel_shape=[high, wide], strides=[high, wide])
     low.put(node.output[0], twin, rows=deep)
     return True
@@ -101,8 +101,8 @@ def pool(low: Lowering, node: onnx.NodeProto) -> bool:
 def unary(low: Lowering, node: onnx.NodeProto) -> bool:
     """What works on single voxels works on any form."""
     value = node.input[0]
-    others = [name for name in node.input[1:] if name]
-    if any(low.source.constant(name) is None or low.source.constant(name).size != 1 for name in others):
+    others = [low.source.constant(name) for name in node.input[1:] if name]
+    if any(other is None or other.size != 1 for other in others):
         return False
     if value in low.folded:
         low.folded[node.output[0]] = _same(low, node, low.folded[value])

@@ -168,6 +168,13 @@ def test_free_sizes_are_left_alone():
     assert slice_volumes(net.model()) is None
 
 
+def test_weights_that_are_computed_are_left_alone():
+    net = Net(2, (6, 6, 6)).conv(8)
+    net.nodes[0].input[2] = "bias"
+    net.nodes.insert(0, helper.make_node("Relu", [net.weight(8)], ["bias"]))
+    assert slice_volumes(net.model()) is None
+
+
 def test_the_input_model_is_not_changed():
     model = Net(2, (6, 6, 6)).conv(8).add("Relu").model()
     before = model.SerializeToString()

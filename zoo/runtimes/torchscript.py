@@ -60,7 +60,8 @@ class TorchScriptSession:
     def __init__(self, module: Any, info: RuntimeInfo, source: Port, output: Port) -> None:
         self._module = module
         self.info = info
-        self.inputs, self.outputs = (source,), (output,)
+        self.inputs: tuple[Port, ...] = (source,)
+        self.outputs: tuple[Port, ...] = (output,)
 
     def run(self, tensor: NDArray[np.float32], output: str | None = None) -> NDArray[np.float32]:
         """The output for ``tensor`` (1, C, ...); there is one, so ``output`` changes nothing.

@@ -58,7 +58,31 @@ def hd95_slices(
         masks = zip(np.asarray(pred), np.asarray(ref), strict=True)
         one = (SurfaceDistances(p, r, spacing, preset, empty).hd_percentile(percentile) for p, r in masks)
         return np.fromiter(one, np.float64, pair.shape[0])
-    return _fast(_slices_first(pair), spacing, rule, empty, percentile)
+    return _fast(_slices_first(pair), spacing, rule, empty, (percentile,))[0]
+
+
+def hd_slices(
+    pred: NDArray[np.uint8], ref: NDArray[np.uint8], empty: str | float, percentiles: tuple[float, ...]
+) -> list[NDArray[np.float64]]:
+    """``hd95_slices`` at several percentiles for the distances of one search, in pixels.
+
+    Args:
+        pred: (N, H, W) uint8, 0/1.
+        ref: the same.
+        empty: as there.
+        percentiles: 0 to 100 each.
+
+    Returns:
+        N distances for each percentile.
+
+    Example:
+        >>> a, b = np.zeros((2, 1, 16, 16), np.uint8)
+        >>> a[0, 4:8, 4:8] = b[0, 4:8, 4:11] = 1
+        >>> [values.tolist() for values in hd_slices(a, b, "penalty", (50.0, 100.0))]
+        [[0.0], [3.0]]
+    """
+    pair = _slices_first(as_mask_pair(pred, ref, ndims=(3,)))
+    return _fast(pair, (1.0, 1.0), get_preset(DEFAULT_PRESET), parse_empty(empty), percentiles)
 
 
 def _slices_first(pair: MaskPair) -> MaskPair:
@@ -71,8 +95,12 @@ def _slices_first(pair: MaskPair) -> MaskPair:
 
 
 def _fast(
-    pair: MaskPair, spacing: tuple[float, ...], rule: Preset, empty: str | float, percentile: float
-) -> NDArray[np.float64]:
+    pair: MaskPair,
+    spacing: tuple[float, ...],
+    rule: Preset,
+    empty: str | float,
+    percentiles: tuple[float, ...],
+) -> list[NDArray[np.float64]]:
     """One kernel over all slices, then the percentile rule on all results at once."""
     for name, mask in (("pred", pair.pred), ("ref", pair.ref)):
         if mask.max() > 1:
@@ -80,19 +108,22 @@ def _fast(
     n, ny, nx = pair.pred.shape
     sy, sx = (spacing[k - 1] for k in pair.axes[1:])
     squares = (np.arange(ny + 1) * sy) ** 2.0, (np.arange(nx + 65) * sx) ** 2.0
-    position = _positions(np.arange(2 * ny * nx + 1), rule, percentile)
-    low = np.floor(position).astype(np.int64)
-    high = np.minimum(low + 1, np.maximum(np.arange(low.size) - 1, 0))
-    ranks = np.stack([low, high], axis=1)
-    found, counts = np.zeros((n, 2, 2)), np.zeros((n, 2), np.int64)
+    sizes = np.arange(2 * ny * nx + 1)
+    positions = [_positions(sizes, rule, percentile) for percentile in percentiles]
+    lows = [np.floor(position).astype(np.int64) for position in positions]
+    ranks = np.stack(
+        [r for low in lows for r in (low, np.minimum(low + 1, np.maximum(sizes - 1, 0)))], axis=1
+    )
+    found, counts = np.zeros((n, 2, ranks.shape[1])), np.zeros((n, 2), np.int64)
     masks = pair.pred.reshape(-1), pair.ref.reshape(-1)
     kernels.contour_order_statistics(
         *masks, n, ny, nx, words_per_row(nx), *squares, rule.pooled, ranks, found, counts
     )
     sizes = counts.sum(axis=1, keepdims=True) if rule.pooled else counts
     used = np.sqrt(found[:, : sizes.shape[1]])
-    values = _interpolate(used, position[sizes] - low[sizes], rule).max(axis=1)
-    return _fill_empty(values, counts, rule, empty, diagonal_mm((ny, nx), (sy, sx)))
+    shares = [position[sizes] - low[sizes] for position, low in zip(positions, lows, strict=True)]
+    values = [_interpolate(used[..., 2 * k : 2 * k + 2], t, rule).max(axis=1) for k, t in enumerate(shares)]
+    return [_fill_empty(v, counts, rule, empty, diagonal_mm((ny, nx), (sy, sx))) for v in values]
 
 
 def _positions(sizes: NDArray[np.int64], rule: Preset, percentile: float) -> NDArray[np.float64]:

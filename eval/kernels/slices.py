@@ -111,11 +111,12 @@ def _select(d, start, end, rank):
 
 @kernel
 def contour_order_statistics(a, b, slices, ny, nx, W, y2, x2, pooled, ranks, found, counts):
-    """Two neighbouring order statistics of the contour distances of every pair of slices.
+    """Pairs of neighbouring order statistics of the contour distances of every pair of slices.
 
     Args are flat byte masks of ``slices`` images ``(ny, nx)``; squared displacements; for every number of
-    points n the two ranks wanted, ``ranks[n]``. Writes ``found[i, 0]`` (pred to ref, or both ``pooled``) and
-    ``found[i, 1]`` (ref to pred), each the two squared distances, and the numbers of points ``counts[i]``.
+    points n the ranks wanted, ``ranks[n]``, two for each percentile. Writes ``found[i, 0]`` (pred to ref, or
+    both ``pooled``) and ``found[i, 1]`` (ref to pred), each the squared distances of the ranks, and the
+    numbers of points ``counts[i]``.
     """
     ma, mb = np.zeros((ny + 2) * W + 2, np.uint64), np.zeros((ny + 2) * W + 2, np.uint64)
     sa, sb = np.zeros(ny * W + 2, np.uint64), np.zeros(ny * W + 2, np.uint64)
@@ -136,11 +137,12 @@ def contour_order_statistics(a, b, slices, ny, nx, W, y2, x2, pooled, ranks, fou
             start, end = (0, middle) if k == 0 else (middle, total)
             if end == start:
                 continue
-            low, high = ranks[end - start, 0], ranks[end - start, 1]
-            _select(d2, start, end, low)
-            found[i, k, 0] = found[i, k, 1] = d2[start + low]
-            if high > low:
-                next_one = np.inf
-                for p in range(start + low + 1, end):
-                    next_one = min(next_one, d2[p])
-                found[i, k, 1] = next_one
+            for q in range(0, ranks.shape[1], 2):
+                low, high = ranks[end - start, q], ranks[end - start, q + 1]
+                _select(d2, start, end, low)
+                found[i, k, q] = found[i, k, q + 1] = d2[start + low]
+                if high > low:
+                    next_one = np.inf
+                    for p in range(start + low + 1, end):
+                        next_one = min(next_one, d2[p])
+                    found[i, k, q + 1] = next_one

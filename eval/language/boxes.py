@@ -17,12 +17,13 @@ from ..empty import diagonal_mm, undefined_value
 from .overlaps import Table, overlaps
 
 Boxes = NDArray[np.int64]
+Ints = NDArray[np.int32]
 Corners = Sequence[Sequence[float]]
 Shape = tuple[int, int]
 FARTHEST = 100_000
 """Points beyond are moved there: no frame reaches that far."""
 CHUNK = 512
-_NONE = np.iinfo(np.int64).max
+_NONE = np.int32(np.iinfo(np.int32).max)
 
 
 def extents(corners: Sequence[Corners | None], shape: Shape, wrap: bool = False) -> Boxes:
@@ -92,7 +93,7 @@ def _score(pred: Boxes, ref: Boxes, shape: Shape, empty: str | float) -> Table:
     area, other = ((box[:, 1] - box[:, 0]) * (box[:, 3] - box[:, 2]) for box in (pred, ref))
     both = _common(pred, ref, 0) * _common(pred, ref, 2)
     table = overlaps(both, area - both, other - both, shape[0] * shape[1] - area - other + both)
-    hd, hd95 = np.maximum(_directed(pred, ref, max(shape)), _directed(ref, pred, max(shape)))
+    hd, hd95 = np.maximum(_directed(pred, ref), _directed(ref, pred))
     for number in (1, 2):
         absent = ((area == 0).astype(int) + (other == 0)) == number
         if absent.any():
@@ -116,12 +117,11 @@ def empty_distance(empty: str | float, shape: Shape, both_empty: bool = False) -
     return undefined_value(empty, both_empty=both_empty, perfect=0.0, penalty=diagonal, metric="distance")
 
 
-def _directed(a: Boxes, b: Boxes, longest: int) -> NDArray[np.float64]:
+def _directed(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     """Largest and 95th percentile of the distances from the ring of ``a`` to that of ``b``; (2, slices)."""
-    rows, cols, valid = _ring(a, longest)
-    squares = np.where(valid, _to_ring(rows, cols, b), _NONE)
+    squares, count = _ring_distances(a.astype(np.int32), b.astype(np.int32))
     squares.sort(axis=1)
-    last = np.maximum(valid.sum(axis=1) - 1, 0)
+    last = np.maximum(count - 1, 0)
     position = last * 0.95
     rank = np.floor(position).astype(np.int64)
     line = np.arange(len(a))
@@ -132,30 +132,31 @@ def _directed(a: Boxes, b: Boxes, longest: int) -> NDArray[np.float64]:
     return np.stack([np.sqrt(squares[line, last]), percentile])
 
 
-def _ring(box: Boxes, longest: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows and columns of the outermost pixels of each box, (slices, 4 * longest), and which are there."""
-    r0, r1, c0, c1 = (edge[:, None] for edge in (box[:, 0], box[:, 1] - 1, box[:, 2], box[:, 3] - 1))
-    step = np.arange(longest)[None, :]
-    across, down = step <= c1 - c0, step <= r1 - r0 - 2
-    sides = (
-        (r0 + 0 * step, c0 + step, across & (r1 >= r0)),
-        (r1 + 0 * step, c0 + step, across & (r1 > r0)),
-        (r0 + 1 + step, c0 + 0 * step, down & (c1 >= c0)),
-        (r0 + 1 + step, c1 + 0 * step, down & (c1 > c0)),
+def _ring_distances(a: Ints, b: Ints) -> tuple[Ints, Ints]:
+    """Squared distances of the outermost pixels of ``a`` to those of ``b``, padded, and how many there are.
+
+    The ring is four runs of pixels: top, bottom, and the left and right between them.
+    """
+    r0, r1, c0, c1 = a[:, 0:1], a[:, 1:2] - 1, a[:, 2:3], a[:, 3:4] - 1
+    along = np.arange(max(1, int((c1 - c0).max(initial=0)) + 1), dtype=np.int32)[None, :]
+    down = np.arange(max(1, int((r1 - r0).max(initial=0)) - 1), dtype=np.int32)[None, :]
+    across, between = along <= c1 - c0, down < r1 - r0 - 1
+    runs = (
+        (_to_ring(r0, c0 + along, b), across & (r1 >= r0)),
+        (_to_ring(r1, c0 + along, b), across & (r1 > r0)),
+        (_to_ring(r0 + 1 + down, c0, b), between & (c1 >= c0)),
+        (_to_ring(r0 + 1 + down, c1, b), between & (c1 > c0)),
     )
-    rows, cols, valid = (np.concatenate(parts, axis=1) for parts in zip(*sides, strict=True))
-    return rows, cols, valid
+    squares = np.concatenate([np.where(there, found, _NONE) for found, there in runs], axis=1)
+    return squares, sum(there.sum(axis=1) for _, there in runs)  # type: ignore[return-value]
 
 
-def _to_ring(rows: NDArray[np.int64], cols: NDArray[np.int64], box: Boxes) -> NDArray[np.int64]:
+def _to_ring(rows: Ints, cols: Ints, box: Ints) -> Ints:
     """Squared distances of pixels to the ring of a box: outside to the box, inside to the nearest side."""
-    r0, r1, c0, c1 = (edge[:, None] for edge in (box[:, 0], box[:, 1] - 1, box[:, 2], box[:, 3] - 1))
-    above, below, left, right = rows - r0, r1 - rows, cols - c0, c1 - cols
-    down, across = np.minimum(above, below), np.minimum(left, right)
-    inner = np.minimum(down, across)
-    return np.where(inner >= 0, inner, np.minimum(down, 0)) ** 2 + np.where(
-        inner >= 0, 0, np.minimum(across, 0) ** 2
-    )
+    down = np.minimum(rows - box[:, 0:1], box[:, 1:2] - 1 - rows)
+    across = np.minimum(cols - box[:, 2:3], box[:, 3:4] - 1 - cols)
+    inside = np.maximum(np.minimum(down, across), 0)
+    return inside**2 + (np.minimum(down, 0) ** 2 + np.minimum(across, 0) ** 2)
 
 
 def row_edge_distance(pred: Boxes, ref: Boxes, height: int) -> float | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...rasterize.polygons import fill_polygons
 from ..overlap import count_slices
-from ..slices import hd95_slices
+from ..slices import hd_slices
 from ..surface import SurfaceDistances
 from .boxes import FARTHEST, Corners, Shape, empty_distance, extents
 from .overlaps import Table, overlaps
@@ -100,8 +100,7 @@ def score_slices(pred: Masks, ref: Masks, empty: str | float) -> Table:
         [1.0]
     """
     table = _overlaps(pred, ref)
-    table["hd"] = hd95_slices(pred, ref, empty=empty, percentile=100.0)
-    table["hd95"] = hd95_slices(pred, ref, empty=empty)
+    table["hd"], table["hd95"] = hd_slices(pred, ref, empty, (100.0, 95.0))
     return table
 
 

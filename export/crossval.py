@@ -78,7 +78,7 @@ def summary(rows: Rows) -> dict[str, dict[str, Any]]:
         out[name] = _told(float(np.mean(values)), bootstrap_ci(values), len(rows), len(values))
     if rows and "found" in rows[0]:
         pairs = np.array([[r["found"], r["target"]] for r in rows])
-        interval = bootstrap_ci(pairs, lambda p: macro_f1(p[:, 0], p[:, 1]))
+        interval = bootstrap_ci(pairs, lambda p: macro_f1(*p.astype(np.int64).T))
         out["macro-F1"] = _told(macro_f1(pairs[:, 0], pairs[:, 1]), interval, len(rows), len(rows))
     return out
 

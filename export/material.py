@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 
 def gather(recipe: Recipe, data: Sequence[str], say: Say = lambda line: None) -> Material:
-    """Choose and load what the recipe trains on.
+    """Choose what the recipe trains on; it is loaded when the first task is asked for.
 
     Args:
         recipe: its data section chooses among the cases.
@@ -37,8 +37,6 @@ def gather(recipe: Recipe, data: Sequence[str], say: Say = lambda line: None) ->
 
     Raises:
         UsageError: no case left to train on, or images where volumes are expected (or the reverse).
-        LabelError: a case without what is to be learned.
-        CaseError: a case cannot be read.
     """
     if recipe.task == "segment":
         return SegmentMaterial(recipe, data, say)
@@ -46,7 +44,7 @@ def gather(recipe: Recipe, data: Sequence[str], say: Say = lambda line: None) ->
 
 
 class Material(ABC):
-    """Loaded cases of one recipe.
+    """Cases of one recipe, loaded once.
 
     Attributes:
         recipe: whose they are.
@@ -56,16 +54,11 @@ class Material(ABC):
     wanted_are: str
 
     def __init__(self, recipe: Recipe, data: Sequence[str], say: Say) -> None:
-        self.recipe = recipe
+        self.recipe, self._say, self._loaded = recipe, say, False
         self.cases = self._grouped([case for folder in data for case in self._open(folder)])
         if not self.cases:
             kept = f" of collection {recipe.data.collection!r}" if recipe.data.collection else ""
             raise UsageError(f"no {self.wanted_are}{kept} in {', '.join(data)}: nothing to train on")
-        say(f"loading {len(self.cases)} cases")
-        self._load()
-        if recipe.data.phantoms:
-            say(f"making {recipe.data.phantoms + recipe.data.phantoms_held_out} phantoms")
-            self._load_phantoms(phantoms(recipe))
 
     @property
     def patients(self) -> dict[str, str]:
@@ -81,12 +74,37 @@ class Material(ABC):
 
         Raises:
             UsageError: no such fold, fewer patients than folds, or nothing left to learn from.
+            LabelError: a case without what is to be learned.
+            CaseError: a case cannot be read.
         """
+        away = self.held_out(fold, folds)
+        self.load()
+        return self._task(away)
+
+    def held_out(self, fold: int | None, folds: int) -> set[str]:
+        """Ids of the cases that ``task`` holds out, found without loading any."""
         if not self.recipe.data.real:
             if fold is not None:
                 raise UsageError(f"recipe {self.recipe.name} learns from no real case: there are no folds")
-            return self._task({case.id for case in self.cases})
-        return self._task(self._held_out(fold, folds))
+            return {case.id for case in self.cases}
+        if fold is None:
+            return set()
+        if fold >= folds:
+            raise UsageError(f"--fold {fold} of {folds} folds: the last one is {folds - 1}")
+        by = self.recipe.target if self.recipe.task == "classify" else "grade"
+        return set(make_splits(self.cases, folds=folds, seed=self.recipe.seed, stratify=by).test(fold))
+
+    def load(self) -> None:
+        """Read and preprocess every case and make the phantoms, unless that was done."""
+        if self._loaded:
+            return
+        self._say(f"loading {len(self.cases)} cases")
+        self._load()
+        data = self.recipe.data
+        if data.phantoms:
+            self._say(f"making {data.phantoms + data.phantoms_held_out} phantoms")
+            self._load_phantoms(phantoms(self.recipe))
+        self._loaded = True
 
     def pretraining(self) -> tuple[Recipe, TrainingTask]:
         """The first stage: the recipe and the task of learning from phantoms alone."""
@@ -96,15 +114,8 @@ class Material(ABC):
         fit = replace(fit, validate_every=fit.validate_every or max(1, stage.steps // 10))
         data = replace(recipe.data, real=False)
         first = replace(recipe, fit=fit, data=data, pretrain=PretrainSpec(), ensemble=EnsembleSpec())
+        self.load()
         return first, self._phantom_task(first)
-
-    def _held_out(self, fold: int | None, folds: int) -> set[str]:
-        if fold is None:
-            return set()
-        if fold >= folds:
-            raise UsageError(f"--fold {fold} of {folds} folds: the last one is {folds - 1}")
-        by = self.recipe.target if self.recipe.task == "classify" else "grade"
-        return set(make_splits(self.cases, folds=folds, seed=self.recipe.seed, stratify=by).test(fold))
 
     def _open(self, folder: str) -> list[AnyCase]:
         opened = open_dataset(folder)

@@ -281,7 +281,7 @@ def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
     """A recipe from parsed TOML, or from what ``Recipe.to_dict`` gave."""
     flat = _flat(values.get("input"))
     sections = _sections(flat)
-    parts = {
+    parts: dict[str, Any] = {
         key: build(kind, values.get(key, {}), f"recipe {where} [{key}]", key not in ("input", "licence"))
         for key, kind in sections.items()
         if key in values or (flat and key == "augment")

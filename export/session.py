@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..eval.files import prepare_folder
 from ..zoo.errors import RunError, UsageError
 from .crossval import Fold, cross_validate, lines
 from .ensemble import MeanOfSegmenters
@@ -44,14 +45,14 @@ class Session:
 
     def single(self, fold: int | None, folds: int) -> Iterator[str]:
         """Train once, with a fold held out or on everything, and export. Yields lines to print."""
+        self._check(fold, folds)
         task = self.material.task(fold, folds)
         network = self._train(self.recipe, task, self.folder, self._start())
         yield from finish(self._settled(task), network, task, self.folder)
 
     def crossed(self, folds: int) -> Iterator[str]:
         """Train every fold and sum up; where the recipe asks for it, export their mean. Yields lines."""
-        if folds > len(set(self.material.patients.values())):
-            self.material.task(0, folds)  # says that there are too few patients, before anything is trained
+        self._check(0, folds)
         start = self._start()
 
         def make(fold: int) -> Fold:
@@ -64,6 +65,11 @@ class Session:
         yield from lines(content)
         if self.recipe.ensemble.folds:
             yield self._ensemble(made)
+
+    def _check(self, fold: int | None, folds: int) -> None:
+        """Find out what cannot work before cases are loaded, which takes minutes."""
+        self.material.held_out(fold, folds)
+        prepare_folder(self.folder)
 
     def _ensemble(self, made: list[Fold]) -> str:
         """Export the mean of the folds; its contract says which cases each of them saw."""

@@ -13,7 +13,7 @@ import hashlib
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -142,7 +142,9 @@ def _validated(
     return line
 
 
-def _ahead(task: TrainingTask, first: int, last: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+def _ahead(
+    task: TrainingTask, first: int, last: int, device: torch.device
+) -> Generator[tuple[Tensor, ...], None, None]:
     """Batches in order, the next ones made by other threads while this one is learned from."""
     count = devices.workers(device)
     with ThreadPoolExecutor(count) as pool:

@@ -77,7 +77,7 @@ class SegmentTask:
         out: dict[str, dict[str, float]] = {}
         for volume in self.data.held_out:
             found = self._probabilities(network, volume, device) > self.recipe.threshold
-            truth = fitted(volume.label, self.recipe.input) > 127
+            truth = fitted(volume.label, self.recipe.input).astype(np.uint8) > 127
             pairs = zip(self.recipe.regions, found, truth, strict=True)
             out[volume.case] = {region: round(dice(a, b), 4) for region, a, b in pairs}
         return out

@@ -176,7 +176,7 @@ def test_data_that_cannot_teach_is_refused(folder, tmp_path):
     with pytest.raises(UsageError, match="takes 2-D images"):
         gather(shapes, ["phantom:n=2"])
     with pytest.raises(LabelError, match="dark"):
-        gather(dataclasses.replace(shapes, classes=("bright", "dim")), [str(folder)])
+        gather(dataclasses.replace(shapes, classes=("bright", "dim")), [str(folder)]).task()
     with pytest.raises(UsageError, match="nothing to train on"):
         gather(dataclasses.replace(grades, target="mood"), ["phantom:n=2,shape=16x18x16,spacing=12"])
     with pytest.raises(UsageError, match=r"12 patients cannot be dealt into 13 folds"):
@@ -191,6 +191,7 @@ def test_unknown_grades_are_left_out_never_called_low(data_root):
     grades = parse_recipe(GRADES, "grades")
     few = dataclasses.replace(grades, data=dataclasses.replace(grades.data, phantoms=0, phantoms_held_out=0))
     material = gather(few, [str(data_root / "glioma3d")])
+    material.load()
     assert {case.grade for case in material.cases} == {"high"}
     assert len(material.cases) == 6
     assert not any("014" in case.id for case in material.cases)

@@ -72,8 +72,10 @@ def reference_of(item: Item, protocol: Protocol) -> Box | None:
         return None if box is None else (box[0], box[1], box[2], box[3])
     mask = item.case.masks.get(item.answer.slice)
     if mask is not None:
-        rows, cols = mask.pixels.any(axis=1).nonzero()[0], mask.pixels.any(axis=0).nonzero()[0]
-        return int(rows[0]), int(cols[0]), int(rows[-1]), int(cols[-1])
+        from ...rasterize import mask_to_box
+
+        top, left, bottom, right = mask_to_box(mask.pixels).tolist()
+        return top, left, bottom, right
     points: Sequence[Any] = item.case.polygons.get(item.answer.slice) or ()
     if not points:
         return None

@@ -148,7 +148,7 @@ def _ring_distances(a: Ints, b: Ints) -> tuple[Ints, Ints]:
         (_to_ring(r0 + 1 + down, c1, b), between & (c1 > c0)),
     )
     squares = np.concatenate([np.where(there, found, _NONE) for found, there in runs], axis=1)
-    return squares, sum(there.sum(axis=1) for _, there in runs)  # type: ignore[return-value]
+    return squares, sum(there.sum(axis=1) for _, there in runs)
 
 
 def _to_ring(rows: Ints, cols: Ints, box: Ints) -> Ints:

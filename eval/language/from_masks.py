@@ -109,7 +109,7 @@ def _with_masks(
         case.patient,
         label,
         tumour={slices.rule.plane: (int(inside[0]), int(inside[-1])) if inside.size else None},
-        boxes=boxes,  # type: ignore[arg-type]
+        boxes=boxes,
         masks={index: SliceMask(mask.astype(np.uint8)) for index, mask in some.items()},
         spacing_mm=slices.pixel_mm,
     )

@@ -156,13 +156,18 @@ def _slices(work: Mapping[str, Kept], sheet: Sheet, protocol: Protocol, memo: Me
 
 def _box_table(pairs: Sequence[Pair], shape: Shape, protocol: Protocol) -> Table:
     pred = extents([answer for answer, _ in pairs], shape, protocol.has("half-open-box"))
-    ref = extents([reference for _, reference in pairs], shape)
+    ref = extents([_corners(reference) for _, reference in pairs], shape)
     table = score_boxes(pred, ref, shape, protocol.empty)
     if protocol.has("row-edges"):
         found = [row_edge_distance(a, b, shape[0]) for a, b in zip(pred, ref, strict=True)]
         far = empty_distance(protocol.empty, shape) if None in found else 0.0
         table["hd"] = table["hd95"] = np.array([far if d is None else d for d in found])
     return table
+
+
+def _corners(reference: Reference) -> Points | None:
+    """Of a box; its reference is never pixels."""
+    return None if isinstance(reference, SliceMask) else reference
 
 
 def _polygon_table(pairs: Sequence[Pair], shape: Shape, protocol: Protocol) -> Table:
@@ -184,7 +189,10 @@ def _volumes(work: Mapping[str, Kept], sheet: Sheet, protocol: Protocol) -> Rows
         if sheet.task == "polygon":
             pred, ref = draw_polygons(answers, sheet.shape), draw_references(outlines, sheet.shape)
         else:
-            pred, ref = draw_boxes(answers, sheet.shape, wrap), draw_boxes(outlines, sheet.shape)
+            pred, ref = (
+                draw_boxes(answers, sheet.shape, wrap),
+                draw_boxes([_corners(r) for r in outlines], sheet.shape),
+            )
         repeats = np.array([repeat for repeat, _ in kept])
         every = [
             score_volume(pred[repeats == n], ref[repeats == n], protocol.empty, protocol.has("all-voxels"))

@@ -28,6 +28,7 @@ from ..results import Results
 from ..tasks import AUTO
 from .assembling import answer_lines, results_of
 from .from_masks import references_from, rule_of
+from .gldr_figure import gldr_svg
 from .items import check
 from .live import Answerer, Survey, ask_case, load_script
 from .naming import REPLAY, SCRIPT
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from ..runner import Watcher
 
 RULES = ("parser", "vote", "no_slices", "slices", "unanswered", "pooling", "quirks")
-WRITTEN = ("results.json", "cases.csv", "answers.jsonl", "transcript.jsonl")
+WRITTEN = ("results.json", "cases.csv", "answers.jsonl", "gldr.svg", "transcript.jsonl")
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ class LanguageRun:
         rules = self.protocols[self.options.protocol]
         text = "".join(line + "\n" for line in answer_lines(reading, rules.parser))
         files.atomic_write(folder / "answers.jsonl", text.encode())
+        if self.task.name == "grade":
+            files.atomic_write(folder / "gldr.svg", gldr_svg(reading.score(rules)).encode())
         files.atomic_write(folder / "cases.csv", tables.to_csv(results.scores).encode())
         results.save(folder / "results.json")
 
@@ -249,9 +252,14 @@ def _live(model: Answerer, data: Any, options: Options, protocols: dict[str, Pro
     if isinstance(data, str | os.PathLike) and has_references(data):
         raise UsageError(f"data: {data} holds recorded ground truth and no images; a live model needs images")
     task, dataset = prompt_task(options.task), _dataset(data, options)
-    given = {"plane": options.plane, "which": options.show, "modality": options.modality}
+    shown = task.slices
     try:
-        rule = replace(task.slices, **{name: value for name, value in given.items() if value is not None})
+        rule = replace(
+            shown,
+            plane=options.plane or shown.plane,
+            which=options.show or shown.which,
+            modality=options.modality or shown.modality,
+        )
     except InputError as error:
         raise UsageError(str(error)) from error
     wordings = tuple(task.prompts) if options.prompt == "all" else (options.prompt,)
@@ -262,11 +270,11 @@ def _live(model: Answerer, data: Any, options: Options, protocols: dict[str, Pro
         return _ask(model, dataset, survey, folder, watcher)
 
     asked = Asked(model.name, f"asked live, {model.content_hash[:12]}", model.content_hash, _runtime("live"))
-    shown = (
+    lines = (
         f"asked    {task.name}: {', '.join(p.name for p in prompts)}; {rule.modality}, {rule.plane}, "
         f"{rule.which} slices, {options.repeats} time{'s' if options.repeats > 1 else ''} each",
     )
-    work = _work(options, protocols, shown)
+    work = _work(options, protocols, lines)
     return LanguageRun(asked, _cohort(dataset), work, options, protocols, read)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .. import stats
 from .protocols import Protocol
@@ -51,6 +51,6 @@ def mean_over(patients: Mapping[str, Mapping[str, float]], metrics: Sequence[str
     return {m: stats.mean(np.array([v[m] for v in patients.values()], np.float64)) for m in metrics}
 
 
-def average(values: ArrayLike) -> float:
+def average(values: Sequence[float] | NDArray[np.float64]) -> float:
     """Mean of an array that is not empty, as a plain float."""
     return float(np.mean(values))

@@ -60,7 +60,7 @@ def draw_polygons(polygons: Sequence[Corners | None], shape: Shape) -> Masks:
     masks = np.zeros((len(polygons), *shape), np.uint8)
     there = [i for i, points in enumerate(polygons) if points is not None]
     if there:
-        closed = [_closed(tuple(map(tuple, polygons[i] or ()))) for i in there]  # type: ignore[arg-type]
+        closed = [_closed(tuple(map(tuple, polygons[i] or ()))) for i in there]
         masks[there] = fill_polygons(closed, shape, rule="outline")
     return masks
 

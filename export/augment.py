@@ -36,6 +36,7 @@ class AugmentSpec:
         swap: probability of exchanging H and W.
         intensity: greatest strength of curves, gain, shift, bias and noise (0 = none).
         fade: probability of fading the tumour toward the healthy mean.
+        cyst: probability of turning part of the tumour's core into fluid.
         transplant: probability of carrying another patient's tumour in.
         drop_channel: probability, per channel but the first, of blanking it.
         restyle: probability, per channel, of moving the histogram toward another volume's.
@@ -52,6 +53,7 @@ class AugmentSpec:
     swap: float = 0.3
     intensity: float = 1.0
     fade: float = 0.3
+    cyst: float = 0.0
     transplant: float = 0.3
     drop_channel: float = 0.05
     restyle: float = 0.0
@@ -180,6 +182,24 @@ def fade_tumour(image: Array, label: Array, rng: Rng) -> Array:
             share = 1.0 if channel in (0, 3) else rng.random()
             out[channel] -= np.float32(amount * share) * soft * (values - healthy.mean())
     return out * (image != 0)
+
+
+def make_cyst(image: Array, label: Array, rng: Rng) -> tuple[Array, Array]:
+    """Turn part of the core into fluid, which shows as the ventricles do and does not enhance.
+
+    Channels are in the order flair, t1, t1ce, t2; labels wt, tc and, where there is a third, et.
+    """
+    if len(label) < 2 or label[1].max() < 0.5:
+        return image, label
+    field = smooth_field(image.shape[1:], 6, 1.0, rng) + np.float32(rng.uniform(-0.5, 1.5))
+    fluid = ndimage.uniform_filter((field > 0) * (label[1] > 0.5).astype(np.float32), 3)
+    out, brain = image.copy(), (image != 0).all(0)
+    for channel, percent in enumerate((rng.uniform(3, 40), 5, 5, 98)):
+        level = np.float32(np.percentile(image[channel][brain], percent)) if brain.any() else np.float32(0)
+        out[channel] += fluid * (level - image[channel])
+    marks = label.copy()
+    marks[2:] *= 1 - fluid
+    return out * (image != 0), marks
 
 
 def transplant(image: Array, label: Array, donor: Array, donor_label: Array) -> tuple[Array, Array]:

@@ -94,6 +94,8 @@ class Sampler:
         if rng.random() < spec.transplant:
             donor = self._crop(donors[rng.integers(len(donors))], style, rng, tumour=True)
             image, label = augment.transplant(image, label, *augment.flip(*donor, spec, rng))
+        if spec.cyst and rng.random() < spec.cyst:
+            image, label = augment.make_cyst(image, label, rng)
         if rng.random() < spec.fade:
             image = augment.fade_tumour(image, label, rng)
         image = augment.vary_intensities(image, spec, rng)

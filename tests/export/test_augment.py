@@ -130,3 +130,18 @@ def test_coil_bias_leaves_the_background_and_stays_smooth():
     assert not np.array_equal(biased, image)
     share = (biased - image) / (image + 3)
     assert np.abs(np.diff(share[0], axis=0)[(image[0, 1:] != 0) & (image[0, :-1] != 0)]).max() < 0.5
+
+
+def test_a_cyst_lies_in_the_core_does_not_enhance_and_keeps_the_outline():
+    rng = np.random.default_rng(3)
+    image = rng.normal(size=(4, 20, 22, 24)).astype(np.float32) + 5
+    label = np.zeros((3, 20, 22, 24), np.float32)
+    label[0, 4:16, 4:16, 4:16] = label[1, 6:14, 6:14, 6:14] = label[2, 6:14, 6:14, 6:14] = 1
+    cystic, marks = augment.make_cyst(image, label, rng)
+    far = augment.ndimage.uniform_filter(label[1], 3) == 0
+    np.testing.assert_array_equal(cystic[:, far], image[:, far])
+    np.testing.assert_array_equal(marks[:2], label[:2])
+    fluid = (label[2] == 1) & (marks[2] == 0)
+    assert fluid.sum() > 50
+    assert cystic[3][fluid].mean() > image[3].mean() + 1
+    assert cystic[1][fluid].mean() < image[1].mean() - 1

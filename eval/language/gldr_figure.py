@@ -1,4 +1,4 @@
-"""The figure of GLDR: every patient a dot at its share of votes for high grade, low-grade patients beside high.
+"""The figure of GLDR: a dot per patient at its share of votes for high grade, low grade beside high.
 
 Written as SVG by hand: a hundred dots need no plotting library, and the same figures give the same bytes.
 """

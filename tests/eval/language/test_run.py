@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -130,6 +131,14 @@ def test_refusals_are_results(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert {line["status"] for line in lines if line["slice"] % 2} == {"refused"}
     assert all(line["refused"] for line in lines if line["slice"] % 2)
+
+
+def test_grades_leave_a_figure_of_their_votes(tmp_path):
+    voxzoo.evaluate(Seer(), cohort(), tmp_path, task="grade")
+    root = ElementTree.parse(tmp_path / "gldr.svg").getroot()
+    dots = root.findall("{http://www.w3.org/2000/svg}circle")
+    assert [dot[0].text for dot in dots] == ["c1: 1.000", "c0: 1.000", "c2: 1.000"]
+    assert [dot.get("fill") == "white" for dot in dots] == [True, False, False]
 
 
 def test_repeats_and_wordings_are_compared(tmp_path):

@@ -49,9 +49,9 @@ def flatten(image: NDArray[np.float32], order: int) -> NDArray[np.float32]:
     places = np.argwhere(brain)[:: max(1, values.size // SAMPLES)]
     seen = image[tuple(places.T)].astype(np.float64)
     logs = np.log(np.maximum(seen, floor) - shift + 1e-3 * (floor - shift + 1))
-    field = _fit(places / (np.array(image.shape) - 1) * 2 - 1, logs, order)
-    axes = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in image.shape]
-    out = ((image - shift) * np.exp(-polygrid3d(*axes, field))).astype(np.float32)
+    field = _fit(places / (np.maximum(image.shape, 2) - 1) * 2 - 1, logs, order)
+    z, y, x = (np.linspace(-1, 1, n) for n in image.shape)
+    out = ((image - shift) * np.exp(-polygrid3d(z, y, x, field))).astype(np.float32)
     return np.where(brain, out, np.float32(0))
 
 

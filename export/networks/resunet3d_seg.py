@@ -1,8 +1,8 @@
 """A residual U-Net for gliomas: whole tumour, tumour core and enhancing tumour, made to run on a CPU.
 
 A strided stem leaves the input's grid at once, so that nearly all arithmetic happens on half the resolution
-and below; a thin skip from the input brings the edges back at the end. Residual blocks as in He et al. 2016
-(arXiv 1512.03385), encoder and decoder as in Ronneberger et al. 2015 (arXiv 1505.04597), instance
+and below; a thin skip from the input can bring the edges back at the end. Residual blocks as in He et al.
+2016 (arXiv 1512.03385), encoder and decoder as in Ronneberger et al. 2015 (arXiv 1505.04597), instance
 normalisation and leaky units as in Isensee et al. 2021 (nnU-Net, doi 10.1038/s41592-020-01008-z).
 """
 
@@ -26,7 +26,8 @@ class ResUNet3D(nn.Module):
         out_channels: K.
         widths: channels of each level, the first at half the input's resolution.
         blocks: residual blocks of each encoder level.
-        edge: channels of the skip at the input's resolution.
+        edge: channels of the skip at the input's resolution; 0 leaves it out: the last level's features, at
+            half the resolution, then say by themselves what each of their eight voxels is.
         dropout: share of the deepest features dropped while training.
         mirror: level whose features see their own mirror image across the middle of W, or None. Brains are
             nearly symmetric and gliomas are not, so what is bright on both sides is seldom tumour.
@@ -48,7 +49,7 @@ class ResUNet3D(nn.Module):
         mirror: int | None = 1,
     ) -> None:
         super().__init__()
-        self.edge = nn.Conv3d(in_channels, edge, 3, padding=1)
+        self.edge = nn.Conv3d(in_channels, edge, 3, padding=1) if edge else None
         self.stem = nn.Conv3d(in_channels, widths[0], 4, stride=2, padding=1)
         levels = zip(widths, [widths[0], *widths[:-1]], blocks, strict=True)
         self.down = nn.ModuleList(
@@ -63,8 +64,8 @@ class ResUNet3D(nn.Module):
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose3d(deep, flat, 2, stride=2) for deep, flat in pairs)
         self.merge = nn.ModuleList(ResBlock(2 * flat, flat) for _, flat in pairs)
-        self.last = nn.ConvTranspose3d(widths[0], edge, 2, stride=2)
-        self.head = nn.Conv3d(2 * edge, out_channels, 3, padding=1)
+        self.last = nn.ConvTranspose3d(widths[0], edge or out_channels, 2, stride=2)
+        self.head = nn.Conv3d(2 * edge, out_channels, 3, padding=1) if edge else None
         self.multiple = 2 ** len(widths)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,7 +74,6 @@ class ResUNet3D(nn.Module):
         left, back, low = -width % m // 2, -height % m // 2, -depth % m // 2
         right, front, high = -width % m - left, -height % m - back, -depth % m - low
         x = F.pad(x, (left, right, back, front, low, high))
-        edge = self.edge(x)
         y, skips = self.stem(x), []
         for index, level in enumerate(self.down):
             y = level(y)
@@ -83,7 +83,9 @@ class ResUNet3D(nn.Module):
         y = self.dropout(skips.pop())
         for up, merge in zip(self.up, self.merge, strict=True):
             y = merge(torch.cat([up(y), skips.pop()], 1))
-        y = self.head(F.leaky_relu(torch.cat([self.last(y), edge], 1), SLOPE))
+        y = self.last(y)
+        if self.edge is not None and self.head is not None:
+            y = self.head(F.leaky_relu(torch.cat([y, self.edge(x)], 1), SLOPE))
         return y[:, :, low : low + depth, back : back + height, left : left + width]
 
 

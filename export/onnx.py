@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -95,16 +94,6 @@ def save(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
-
-
-def parity(network: nn.Module, path: Path, tensor: np.ndarray) -> float:
-    """Largest absolute difference between torch and onnxruntime on one (C, ...) float32 input."""
-    from ..zoo.runtimes.base import open_session
-
-    session = open_session(path, "onnxruntime", "cpu")
-    with torch.no_grad():
-        expected = network.eval()(torch.from_numpy(tensor[None])).numpy()
-    return float(np.abs(session.run(tensor[None]) - expected).max())
 
 
 def strip(model: onnx.ModelProto) -> None:

@@ -48,7 +48,7 @@ class Session:
         self._check(fold, folds)
         task = self.material.task(fold, folds)
         network = self._train(self.recipe, task, self.folder, self._start())
-        yield from finish(self._settled(task), network, task, self.folder)
+        yield from finish(self._settled(task), network, task, self.material.cases, self.folder)
 
     def crossed(self, folds: int) -> Iterator[str]:
         """Train every fold and sum up; where the recipe asks for it, export their mean. Yields lines."""
@@ -82,7 +82,7 @@ class Session:
         }
         task = made[0].task
         mean = MeanOfSegmenters([fold.network for fold in made]).eval()
-        return export(mean, contract_of(self._settled(task), facts), task, self.folder)
+        return export(mean, contract_of(self._settled(task), facts), self.material.cases, self.folder)
 
     def _start(self) -> Path | None:
         """The weights to begin with: given, or of the first stage, which all folds share."""

@@ -50,10 +50,6 @@ class TrainingTask(Protocol):
         """The network in the form that is exported: its output is what the contract says."""
         ...
 
-    def examples(self, count: int) -> list[np.ndarray]:
-        """A few real inputs (C, ...) float32, held-out ones first, to prove exports on."""
-        ...
-
     def describe(self) -> dict[str, list[str]]:
         """Case ids by role: ``real``, ``phantoms``, ``held_out``."""
         ...

@@ -105,10 +105,6 @@ class ClassifyTask:
     def deployed(self, network: nn.Module) -> nn.Module:
         return WithTwoLogits(network) if self._one_logit(network) else network
 
-    def examples(self, count: int) -> list[np.ndarray]:
-        sets = [*self.held_out.values(), self.learned]
-        return [cases.tensor(i) for cases in sets for i in range(min(count, len(cases)))][:count]
-
     def describe(self) -> dict[str, list[str]]:
         return self.roles
 

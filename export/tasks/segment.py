@@ -89,10 +89,6 @@ class SegmentTask:
     def deployed(self, network: nn.Module) -> nn.Module:
         return WithSigmoid(network)
 
-    def examples(self, count: int) -> list[np.ndarray]:
-        volumes = [*self.data.held_out, *self.data.real, *self.data.phantoms][:count]
-        return [fitted(volume.image, self.recipe.input).astype(np.float32) for volume in volumes]
-
     def describe(self) -> dict[str, list[str]]:
         return self.data.describe()
 

@@ -92,7 +92,8 @@ def folder(tmp_path_factory):
 
 def test_images_are_learned_calibrated_and_exported(folder, tmp_path):
     recipe = parse_recipe(SHAPES, "shapes")
-    task = gather(recipe, [str(folder)]).task(0, 3)
+    material = gather(recipe, [str(folder)])
+    task = material.task(0, 3)
     roles = task.describe()
     assert not set(roles["real"]) & set(roles["held_out"])
     assert len(roles["held_out"]) == 4
@@ -101,7 +102,7 @@ def test_images_are_learned_calibrated_and_exported(folder, tmp_path):
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert set(lines[-1]["validation"]) == {"images/accuracy", "images/macro-F1", "images/NLL"}
     assert lines[-1]["score"] == lines[-1]["validation"]["images/macro-F1"]
-    for line in finish(recipe, network, task, tmp_path):
+    for line in finish(recipe, network, task, material.cases, tmp_path):
         print(line)
 
     import voxzoo

@@ -37,11 +37,14 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     "--out", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/MODEL-DATA-HASH]"
 )
 @click.option("--task", default="auto", show_default=True, help="What is asked; auto is the model's own.")
-@click.option("--runtime", default="auto", show_default=True, help="auto, onnxruntime or openvino.")
+@click.option(
+    "--runtime", default="auto", show_default=True, help="auto, onnxruntime, openvino or torchscript."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, bf16, ...")
 @click.option("--threads", type=int, help="Threads of the runtime.  [default: its own choice]")
 @click.option("--flips", default="none", show_default=True, help="Mean over mirror images: none, lr or all.")
+@click.option("--trust", is_flag=True, help="Run a TorchScript file not in the registry: it runs code.")
 @click.option("--contract", type=click.Path(path_type=Path), help="Contract for a model without one.")
 @click.option("--workers", type=int, default=2, show_default=True, help="Threads that load and score.")
 @click.option("--limit", type=int, help="Only the first so many cases.")

@@ -62,11 +62,12 @@ class Options(ScoreOptions):
 
     Attributes:
         task: "auto" is the model's own; else "segment" or "classify".
-        runtime: "auto", "onnxruntime" or "openvino".
+        runtime: "auto", "onnxruntime", "openvino" or "torchscript".
         device: "auto", "cpu" or "cuda".
         precision: "fp32", "bf16", ...
         threads: of the runtime; None leaves it to the runtime.
         flips: "none", or the mirror images whose mean answer is taken: "lr" or "all".
+        trust: run a TorchScript file that is not in the registry; such files run code of their own.
         contract: a contract file for a model that has none, or None.
         workers: threads that load and score while the model runs; 0 does one thing after the other.
         limit: only the first so many cases.
@@ -91,6 +92,7 @@ class Options(ScoreOptions):
     precision: str = "fp32"
     threads: int | None = None
     flips: str = "none"
+    trust: bool = False
     contract: Path | None = None
     workers: int = 2
     limit: int | None = None

@@ -34,7 +34,13 @@ if TYPE_CHECKING:
     from .tasks.base import Task
 
 DEFAULT_DATA = "phantom"
-PLAIN: dict[str, Any] = {"runtime": "auto", "device": "auto", "precision": "fp32", "flips": "none"}
+PLAIN: dict[str, Any] = {
+    "runtime": "auto",
+    "device": "auto",
+    "precision": "fp32",
+    "flips": "none",
+    "trust": False,
+}
 """How a baseline is loaded, whatever was asked for the model."""
 
 
@@ -181,6 +187,7 @@ def _load(model: Any, options: Options) -> Model:
         threads=options.threads,
         contract=options.contract,
         flips=options.flips,
+        trust=options.trust,
     )
 
 

@@ -36,7 +36,12 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/MODEL-DATA-HASH]"
 )
-@click.option("--task", default="auto", show_default=True, help="What is asked; auto is the model's own.")
+@click.option(
+    "--task",
+    default="auto",
+    show_default=True,
+    help="segment, classify, grade, center, box, polygon or FILE.py; auto is the model's own.",
+)
 @click.option(
     "--runtime", default="auto", show_default=True, help="auto, onnxruntime, openvino or torchscript."
 )
@@ -63,6 +68,10 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.option("--unanswered", help="A slice without an answer: skip or miss.")
 @click.option("--pooling", help="Boxes and polygons: slice or volume.")
 @click.option("--quirks", help="Of the study, with commas between; '' for none.")
+@click.option(
+    "--assumed",
+    help="Grades from elsewhere for patients of whom nothing is recorded: 0=low,7=high. Named in the report.",
+)
 @click.option("--prompt", default="default", show_default=True, help="A name, all, or a text file.")
 @click.option("--repeats", type=int, default=1, show_default=True, help="How often the same is asked.")
 @click.option("--plane", help="Shown slices: axial, coronal or sagittal.")
@@ -98,6 +107,7 @@ def _evaluate(
 
     quirks = options["quirks"]
     options["quirks"] = None if quirks is None else tuple(q.strip() for q in quirks.split(",") if q.strip())
+    options["assumed"] = _assumed(options["assumed"])
     checked = Options.of({**options, "cases": _case_ids(options["cases"])})
     from rich.console import Console
 
@@ -125,6 +135,19 @@ def _prepare(model: str, data: str | None, options: Options) -> Run | LanguageRu
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResearchOnlyWarning)
         return prepare_run(model, data, options)
+
+
+def _assumed(text: str | None) -> dict[str, str] | None:
+    """Patient -> grade from ``0=low,7=high``."""
+    if text is None:
+        return None
+    pairs = [word.strip().rpartition("=") for word in text.split(",")]
+    wrong = ["".join(pair) for pair in pairs if not pair[0] or pair[2] not in ("low", "high")]
+    if wrong:
+        raise UsageError(
+            f"--assumed: got {wrong[0]!r}, expected PATIENT=low or PATIENT=high, with commas between"
+        )
+    return {patient: grade for patient, _, grade in pairs}
 
 
 def _case_ids(text: str | None) -> tuple[str, ...] | None:

@@ -11,15 +11,17 @@ from typing import Any
 from ..zoo.errors import UsageError
 from ..zoo.tasks.prompt import PROMPT_TASKS
 from .empty import parse_empty
+from .language.naming import is_prompt_task
 from .presets import get_preset
 from .tasks import AUTO, TASKS
 
-RULES = ("protocol", "parser", "vote", "no_slices", "slices", "unanswered", "pooling", "quirks")
+RULES = ("protocol", "parser", "vote", "no_slices", "slices", "unanswered", "pooling", "quirks", "assumed")
 """By which answers of language models are scored."""
 QUESTIONS = ("prompt", "repeats", "plane", "show", "modality")
 """What live language models are asked."""
 TASKS_OF = {
     **dict.fromkeys((*RULES, *QUESTIONS), PROMPT_TASKS),
+    "assumed": ("grade",),
     "preset": ("segment",),
     "empty": ("segment", *PROMPT_TASKS),
     "tolerance_mm": ("segment",),
@@ -61,7 +63,8 @@ class Options(ScoreOptions):
     """All options of a run. Those of ``ScoreOptions`` change a case's numbers; the rest do not.
 
     Attributes:
-        task: "auto" is the model's own; else "segment" or "classify".
+        task: "auto" is the model's own; else "segment", "classify", a prompt task, or the path of a .py file
+            with one.
         runtime: "auto", "onnxruntime", "openvino" or "torchscript".
         device: "auto", "cpu" or "cuda".
         precision: "fp32", "bf16", ...
@@ -81,6 +84,8 @@ class Options(ScoreOptions):
         protocol: of language models: "paper", "answered" or "all"; see ``voxzoo.eval.language.protocols``.
         parser, vote, no_slices, slices, unanswered, pooling, quirks: rules of the protocol to change; None
             leaves them.
+        assumed: patient -> "low" or "high": grades taken from elsewhere for patients of whom nothing is
+            recorded; None for nobody.
         prompt: of a live language model: a name, "all" of them, or a text file.
         repeats: how often it is asked the same.
         plane, show, modality: which slices it is shown; None leaves it to the task.
@@ -110,6 +115,7 @@ class Options(ScoreOptions):
     unanswered: str | None = None
     pooling: str | None = None
     quirks: tuple[str, ...] | None = None
+    assumed: Mapping[str, str] | None = None
     prompt: str = "default"
     repeats: int = 1
     plane: str | None = None
@@ -119,8 +125,8 @@ class Options(ScoreOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         known = (AUTO, *TASKS, *PROMPT_TASKS)
-        if self.task not in known:
-            raise UsageError(f"task: got {self.task!r}, expected one of {', '.join(known)}")
+        if self.task not in known and not is_prompt_task(self.task):
+            raise UsageError(f"task: got {self.task!r}, expected one of {', '.join(known)}, or a .py file")
         for name, least in (("threads", 1), ("workers", 0), ("limit", 1), ("seed", 0), ("repeats", 1)):
             _whole(name, getattr(self, name), least)
         for name in ("contract", "save_masks"):
@@ -144,7 +150,8 @@ class Options(ScoreOptions):
         """
         for name, tasks in TASKS_OF.items():
             default = type(self).__dataclass_fields__[name].default
-            if task not in tasks and getattr(self, name) != default:
+            own = is_prompt_task(task) and set(PROMPT_TASKS) <= set(tasks)
+            if task not in tasks and not own and getattr(self, name) != default:
                 raise UsageError(f"{name}: is about the task {' or '.join(tasks)}; the task here is {task}")
 
     @classmethod

@@ -158,7 +158,7 @@ def prepare_run(model: Any, data: Any, options: Options) -> Run | LanguageRun:
     if options.parquet:
         tables.require_parquet()
     if is_language(model, options.task):
-        from .language.run import prepare_language
+        from .language.opening import prepare_language
 
         return prepare_language(model, data, options)
     asked = _load(model, options)

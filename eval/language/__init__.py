@@ -9,15 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .answers import Answer as Answer
     from .protocols import Protocol as Protocol
     from .protocols import named as named
     from .references import References as References
     from .scoring import score_transcript as score_transcript
-    from .transcripts import Answer as Answer
     from .transcripts import Transcript as Transcript
 
 _HOMES = {
-    "Answer": "transcripts",
+    "Answer": "answers",
     "Protocol": "protocols",
     "References": "references",
     "Transcript": "transcripts",

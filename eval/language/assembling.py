@@ -60,6 +60,7 @@ def results_of(run: LanguageRun, reading: Reading, facts: Mapping[str, Any], fol
             for name, some in figures.items()
         },
         "scoring": {name: _scoring(one, baselines[name]) for name, one in scored.items()},
+        "shown": _shown(reading),
         "answers": _counts(sheet),
         "consistency": _consistency(sheet),
         "selective": _selective(sheet),
@@ -193,6 +194,13 @@ def _counts(sheet: Sheet) -> dict[str, Any]:
         "repairs": dict(repairs.most_common(10)),
         "refusals": dict(refusals.most_common(10)),
     }
+
+
+def _shown(reading: Reading) -> dict[str, Any]:
+    """What the model saw and was asked, as far as the transcript says."""
+    answers = reading.transcript.answers
+    prompts = sorted({answer.prompt for answer in answers if answer.prompt})
+    return {"plane": answers[0].plane, "prompts": prompts, **answers[0].shown}
 
 
 def _consistency(sheet: Sheet) -> dict[str, Any]:

@@ -9,8 +9,8 @@ name               task          answer to every slice
 ``centred-point``  center        the middle of the frame
 ``full-frame``     box, polygon  the whole frame
 ``centred-box``    box, polygon  half the frame's height and width, in its middle
-``random-box``     box, polygon  as high and wide as the slice's reference, anywhere in the frame, drawn
-from the
+``most-frequent``  class         the class that is right most often
+``random-box``     box, polygon  as high and wide as the slice's reference, anywhere in the frame, from the
                                  seed, the case and the slice (it is told the size: an upper bound for
                                  guessing)
 =================  ============  =======================================================================
@@ -19,6 +19,7 @@ from the
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -89,14 +90,29 @@ def _corners(box: Box) -> Parsed:
     return Parsed(box, "understood", written=written)
 
 
+def _most_frequent(sheet: Sheet) -> Maker:
+    """The class that is right most often, of those the one that comes first."""
+    counts = Counter(item.case.targets.get(item.answer.slice) for item in sheet.items)
+    del counts[None]
+    found = counts.most_common(1)[0][0] if counts else None
+    return lambda item, protocol, shape, seed: Parsed(found, "understood", written=(found,))
+
+
 _REGIONS: dict[str, Maker] = {"full-frame": _full, "centred-box": _centred, "random-box": _random}
 BASELINES: dict[str, dict[str, Maker]] = {
     "grade": {"always-high": _high},
     "center": {"centred-point": _point},
     "box": _REGIONS,
     "polygon": _REGIONS,
+    "point": {"centred-point": _point},
 }
-"""Task -> name -> what it answers."""
+"""Task or kind of a user's own task -> name -> what it answers."""
+MOST_FREQUENT = "most-frequent"
+
+
+def names_of(task: str) -> list[str]:
+    """The baselines of a task."""
+    return [MOST_FREQUENT] if task == "class" else list(BASELINES.get(task, ()))
 
 
 def answer_as(name: str, sheet: Sheet, protocol: Protocol, seed: int = 0) -> Sheet:
@@ -105,12 +121,12 @@ def answer_as(name: str, sheet: Sheet, protocol: Protocol, seed: int = 0) -> She
     Where the protocol leaves out slices that the model did not answer, they stay unanswered.
 
     Args:
-        name: one of ``BASELINES`` of the sheet's task.
+        name: one of ``names_of(sheet.task)``.
         sheet: of a model.
         protocol: that it will be scored under.
         seed: of what is random.
     """
-    make = BASELINES[sheet.task][name]
+    make = _most_frequent(sheet) if name == MOST_FREQUENT else BASELINES[sheet.task][name]
     skips = protocol.unanswered == "skip" and protocol.pooling == "slice" and sheet.task != "grade"
     patients = {
         patient: tuple(

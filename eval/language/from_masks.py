@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...zoo.errors import CaseError, InputError, VoxzooError
-from ...zoo.tasks.prompt import PromptTask
+from ...zoo.tasks.prompt import PROMPT_TASKS, PromptTask
 from ...zoo.tasks.segment import region_mask
 from ...zoo.tasks.slices import SliceRule
 from .references import CaseReference, References, SliceMask
@@ -87,6 +87,8 @@ def _reference(case: Case, task: PromptTask, rule: SliceRule, wanted: list[int])
     from ...zoo.slices2d import open_slices
 
     labels = case.read_reference()
+    if labels is None and label is not None and task.name not in PROMPT_TASKS:
+        return CaseReference(case.id, case.patient, label, tumour={rule.plane: (wanted[0], wanted[-1])}), 1
     if labels is None:
         raise CaseError(f"{case.id}: no reference segmentation, so nothing to score against")
     tumour = region_mask(labels, rule.region)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...zoo.errors import InputError
+from ...zoo.errors import UsageError
 from .. import probabilities
 from .items import Item, Sheet
 from .protocols import Protocol
@@ -55,14 +55,15 @@ def gldr(votes: ArrayLike) -> float:
     return float(high / (low + high)) if low + high else math.nan
 
 
-def score_grade(sheet: Sheet, protocol: Protocol, assumed: Mapping[str, int] | None = None) -> Scored:
+def score_grade(sheet: Sheet, protocol: Protocol) -> Scored:
     """Labels of all patients by the protocol's rules, and their figures.
 
     Args:
         sheet: the answers.
         protocol: parser and slices must be the sheet's.
-        assumed: patient -> label of patients of whom nothing is recorded, from elsewhere (a figure of the
-            publication, say). They enter the confusion matrix, not the AUC, and are named.
+
+    Raises:
+        UsageError: ``protocol.assumed`` names a patient who is recorded, or not of the cohort.
 
     Returns:
         The figures; ``patients`` has ``label``, ``predicted``, ``correct``, ``gldr`` and the four votes.
@@ -76,7 +77,7 @@ def score_grade(sheet: Sheet, protocol: Protocol, assumed: Mapping[str, int] | N
         predicted[patient] = {"drop": None, "low": LOW, "wrong": _opposite(sheet.labels[patient])}[
             protocol.no_slices
         ]
-    known = _assume(sheet, assumed or {})
+    known = _assume(sheet, protocol.assumed)
     predicted.update(known)
     counted = [p for p in sheet.labels if sheet.labels[p] is not None and predicted.get(p) is not None]
     shares, source = _scores_of(sheet, votes)
@@ -100,7 +101,7 @@ def score_grade(sheet: Sheet, protocol: Protocol, assumed: Mapping[str, int] | N
             **dict(zip(("low", "high", "none", "unparsed"), slice_votes.tolist(), strict=True)),
         },
         _left_out(sheet, abstained, protocol, known),
-        {"auc_from": source, **({"assumed": dict(known)} if known else {})},
+        {"auc_from": source, **({"assumed": dict(protocol.assumed)} if known else {})},
         {p: (int(sheet.labels[p] == HIGH), shares[p]) for p in ranked},
     )
 
@@ -109,14 +110,14 @@ def _opposite(label: int | None) -> int | None:
     return None if label is None else 1 - label
 
 
-def _assume(sheet: Sheet, assumed: Mapping[str, int]) -> dict[str, int]:
-    for patient, label in assumed.items():
-        if patient not in sheet.not_recorded or label not in (LOW, HIGH):
-            raise InputError(
-                f"assumed {patient}={label!r}: expected 0 or 1 for a patient of whom nothing is recorded "
+def _assume(sheet: Sheet, assumed: Mapping[str, str]) -> dict[str, int]:
+    for patient in assumed:
+        if patient not in sheet.not_recorded:
+            raise UsageError(
+                f"assumed: patient {patient} is not one of whom nothing is recorded "
                 f"({', '.join(sheet.not_recorded) or 'there is none'})"
             )
-    return dict(assumed)
+    return {patient: (LOW, HIGH)[grade == "high"] for patient, grade in assumed.items()}
 
 
 def _left_out(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...zoo.errors import CaseError
 from ...zoo.tasks.answers import Parsed
+from .answers import Answer
 from .problems import Problem
 from .references import CaseReference, Range, References
-from .transcripts import Answer, Transcript
+from .transcripts import Transcript
 
 if TYPE_CHECKING:
     from ...zoo.tasks.prompt import PromptTask

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from ...zoo.errors import RunError, UsageError, VoxzooError
 from ...zoo.tasks.prompt import Prompt, PromptTask
 from ...zoo.tasks.slices import SliceRule
+from .answers import Answer
 from .naming import SCRIPT
-from .transcripts import Answer, TranscriptWriter
+from .writer import TranscriptWriter
 
 if TYPE_CHECKING:
     from ...zoo.cases import Case

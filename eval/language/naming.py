@@ -7,6 +7,16 @@ from ...zoo.tasks.prompt import PROMPT_TASKS
 REPLAY, SCRIPT = "replay:", "script:"
 
 
+def is_prompt_task(task: str) -> bool:
+    """Whether a task is asked of a language model: one of ours, or a user's own Python file.
+
+    Example:
+        >>> is_prompt_task("box"), is_prompt_task("mine.py"), is_prompt_task("segment")
+        (True, True, False)
+    """
+    return task in PROMPT_TASKS or task.endswith(".py")
+
+
 def is_language(model: object, task: str) -> bool:
     """Whether a run is one of a language model.
 
@@ -19,4 +29,4 @@ def is_language(model: object, task: str) -> bool:
         (True, False, True)
     """
     named = isinstance(model, str) and model.startswith((REPLAY, SCRIPT))
-    return named or task in PROMPT_TASKS
+    return named or is_prompt_task(task)

@@ -16,6 +16,8 @@ option         values                 what it decides
 ``pooling``    slice, volume          boxes and polygons: per slice, then patient; or all slices of a patient
                                       stacked into one 3-D mask, in which an unanswered slice is empty
 ``quirks``     names of ``QUIRKS``    what the study did besides
+``assumed``    patient -> low, high   grades from elsewhere (a figure of the publication, say) of patients of
+                                      whom nothing is recorded; they enter the confusion matrix, not the AUC
 =============  =====================  ==================================================================
 
 A patient who had slices to ask about but of whom nothing is recorded is left out under every protocol and
@@ -25,7 +27,7 @@ named (``not_recorded``): a gap of the record says nothing about the model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ...zoo.errors import UsageError
@@ -77,7 +79,7 @@ class Protocol:
 
     Attributes:
         name: "paper", "answered", "all", or one of these with "+" where options were changed.
-        parser, vote, no_slices, slices, empty, unanswered, pooling, quirks: see the module.
+        parser, vote, no_slices, slices, empty, unanswered, pooling, quirks, assumed: see the module.
 
     Raises:
         UsageError: a value that is none of those listed.
@@ -98,6 +100,7 @@ class Protocol:
     unanswered: str = "miss"
     pooling: str = "slice"
     quirks: tuple[str, ...] = ()
+    assumed: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for option, allowed in VALUES.items():
@@ -109,6 +112,8 @@ class Protocol:
         unknown = [quirk for quirk in self.quirks if quirk not in QUIRKS]
         if unknown:
             raise UsageError(f"quirks: {unknown[0]!r} is none of {', '.join(QUIRKS)}")
+        if not set(self.assumed.values()) <= {"low", "high"}:
+            raise UsageError(f"assumed: got {dict(self.assumed)!r}, expected patient -> low or high")
         object.__setattr__(self, "empty", parse_empty(self.empty))
         object.__setattr__(self, "quirks", tuple(self.quirks))
 
@@ -137,11 +142,14 @@ class Protocol:
         return replace(new, name="+".join([self.name, *shown]))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, for results and cache keys."""
-        return {**asdict(self), "quirks": list(self.quirks)}
+        """JSON-ready, for results and cache keys; ``assumed`` only where anything is."""
+        plain = {**asdict(self), "quirks": list(self.quirks), "assumed": dict(self.assumed)}
+        return {name: value for name, value in plain.items() if name != "assumed" or value}
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{patient}:{grade}" for patient, grade in value.items())
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 

@@ -64,6 +64,7 @@ class CaseReference:
         quoted: slice -> the other boxes that transcripts of this cohort may quote.
         masks: slice -> the tumour's pixels, where they are known; polygons are then scored against these.
         spacing_mm: (row, col) of a shown pixel; None when not known.
+        targets: slice -> what a user's own task says is right.
     """
 
     case: str
@@ -77,6 +78,7 @@ class CaseReference:
     quoted: dict[int, Box | None] = field(default_factory=dict)
     masks: dict[int, SliceMask] = field(default_factory=dict)
     spacing_mm: tuple[float, float] | None = None
+    targets: Mapping[int, Any] = field(default_factory=dict)
 
     def inner(self, plane: str) -> Range | None:
         """The tumour's slices without ``CORE`` at each end.

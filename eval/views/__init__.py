@@ -46,5 +46,5 @@ class View(Protocol):
 
 
 def view_of(task: str) -> View:
-    """The view of a task."""
-    return cast(View, import_module(f".{VIEWS[task]}", __name__))
+    """The view of a task; a task of a user's own is one of a language model."""
+    return cast(View, import_module(f".{VIEWS.get(task, 'language')}", __name__))

@@ -24,6 +24,8 @@ UNITS = {
     "euclid_p95_mm": "mm",
 }
 MOST_PROBLEMS = 20
+ABOUT_GRADES, ABOUT_REGIONS = ("vote", "no_slices"), ("empty", "unanswered", "pooling")
+"""Rules without a meaning elsewhere."""
 
 
 def tables(results: Results) -> list[Table]:
@@ -75,7 +77,12 @@ def policy(results: Results) -> list[str]:
     """By which rules the figures came about."""
     details = results.scores.details
     rules = details["scoring"][details["protocol"]]["rules"]
-    shown = ", ".join(f"{n} {v}" for n, v in rules.items() if n not in ("name", "quirks"))
+    idle = ABOUT_REGIONS if results.task == "grade" else ABOUT_GRADES
+    shown = ", ".join(
+        f"{n.replace('_', '-')} {v}"
+        for n, v in rules.items()
+        if n not in ("name", "quirks", "assumed", *idle)
+    )
     quirks = f"; as in the study: {', '.join(rules['quirks'])}" if rules["quirks"] else ""
     return [f"Rules * ({rules['name']}): {shown}{quirks}. Means over patients; intervals resample them."]
 
@@ -91,6 +98,11 @@ def notes(results: Results) -> list[str]:
     ]
     for why, names in scoring["left_out"].items():
         lines.append(f"Left out, {why.replace('_', ' ')} ({len(names)}): {some(names)}")
+    if scoring["facts"].get("assumed"):
+        assumed = [f"{patient} {grade}" for patient, grade in scoring["facts"]["assumed"].items()]
+        lines.append(
+            f"ASSUMED, not recorded ({len(assumed)}): {some(assumed)}. Counted as if the model had said so."
+        )
     if "auc_from" in scoring["facts"]:
         lines.append(f"AUC from {scoring['facts']['auc_from']}.")
     return [*lines, *_consistency(details), *_selective(details), *_problems(details)]

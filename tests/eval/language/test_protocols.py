@@ -79,10 +79,10 @@ def test_who_counts_as_what(vote, no_slices, cells, left_out):
 
 
 def test_a_patient_who_is_not_recorded_may_be_assumed_and_is_named():
-    found = score_grade(sheet("grade", *grades()), named("paper", "grade"), assumed={"e": 0})
-    assert (found.counts["tn"], found.facts["assumed"]) == (1, {"e": 0})
-    with pytest.raises(InputError, match="nothing is recorded"):
-        score_grade(sheet("grade", *grades()), named("paper", "grade"), assumed={"a": 0})
+    found = score_grade(sheet("grade", *grades()), named("paper", "grade", assumed={"e": "low"}))
+    assert (found.counts["tn"], found.facts["assumed"]) == (1, {"e": "low"})
+    with pytest.raises(UsageError, match="nothing is recorded"):
+        score_grade(sheet("grade", *grades()), named("paper", "grade", assumed={"a": "low"}))
 
 
 def test_real_probabilities_rank_where_there_are_any():

@@ -10,10 +10,10 @@ from voxzoo.eval.language.scoring import Reading, score_transcript
 from voxzoo.eval.language.transcripts import (
     SCHEMA,
     Answer,
-    TranscriptWriter,
     read_transcript,
     write_transcript,
 )
+from voxzoo.eval.language.writer import TranscriptWriter
 from voxzoo.zoo.errors import CaseError, RunError
 
 PATIENT = {

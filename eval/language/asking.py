@@ -1,0 +1,98 @@
+"""Runs that ask a model: the transcript first, the scores second."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...zoo.errors import CaseError, InputError, UsageError
+from ...zoo.tasks.prompt import PromptTask, choose_prompt
+from .answers import Answer
+from .assembling import asked_record
+from .live import Answerer, Survey, ask_case
+from .protocols import Protocol
+from .recorded import beside_masks, open_cases
+from .references import has_references
+from .run import Asked, Cohort, LanguageRun, Work, runtime
+from .scoring import Reading
+from .transcripts import read_transcript
+from .writer import TranscriptWriter
+
+if TYPE_CHECKING:
+    from ...zoo.datasets import Dataset
+    from ..options import Options
+    from ..runner import Watcher
+
+
+def live(
+    model: Answerer, data: Any, task: PromptTask, options: Options, protocols: dict[str, Protocol]
+) -> LanguageRun:
+    """A run that asks a model.
+
+    Args:
+        model: who is asked.
+        data: what ``zoo.datasets`` opens.
+        task: what is asked.
+        options: of the run.
+        protocols: name -> rules.
+
+    Raises:
+        UsageError: no images, or slices that cannot be shown so.
+    """
+    if isinstance(data, str | os.PathLike) and has_references(data):
+        raise UsageError(f"data: {data} holds recorded ground truth and no images; a live model needs images")
+    dataset = open_cases(data, options)
+    shown = task.slices
+    try:
+        rule = replace(
+            shown,
+            plane=options.plane or shown.plane,
+            which=options.show or shown.which,
+            modality=options.modality or shown.modality,
+        )
+    except InputError as error:
+        raise UsageError(str(error)) from error
+    wordings = tuple(task.prompts) if options.prompt == "all" else (options.prompt,)
+    prompts = tuple(choose_prompt(task, name, rule) for name in wordings)
+    survey = Survey(task, prompts, rule, options.repeats)
+
+    def read(folder: Path | None, watcher: Watcher) -> tuple[Reading, dict[str, Any]]:
+        return _ask(model, dataset, survey, folder, watcher)
+
+    asked = Asked(model.name, f"asked live, {model.content_hash[:12]}", model.content_hash, runtime("live"))
+    work = Work.of(
+        task.name,
+        protocols[options.protocol],
+        f"{', '.join(p.name for p in prompts)}; {rule.modality}, {rule.plane}, {rule.which} slices, "
+        f"{options.repeats} time{'s' if options.repeats > 1 else ''} each",
+    )
+    return LanguageRun(asked, Cohort.of(dataset), work, options, protocols, read)
+
+
+def _ask(
+    model: Answerer, dataset: Dataset, survey: Survey, folder: Path | None, watcher: Watcher
+) -> tuple[Reading, dict[str, Any]]:
+    """All cases; a case that cannot be read is told and left out."""
+    with tempfile.TemporaryDirectory() as spare:
+        path = (Path(spare) if folder is None else folder) / "transcript.jsonl"
+        failed: list[str] = []
+        fresh = 0
+        with TranscriptWriter(path) as writer:
+            on_file: dict[Any, Answer] = {answer.key: answer for answer in writer.answers}
+            for case in dataset.volumes():
+                told = len(failed)
+                asked = reused = 0
+                try:
+                    asked, reused = ask_case(model, case, survey, writer, on_file, failed.append)
+                except CaseError as error:
+                    failed.append(f"{case.id}: {' '.join(str(error).split())}")
+                fresh += asked > 0
+                record = asked_record(model.name, case.id, case.patient, asked, reused, failed[told:])
+                watcher.finished([record], reused=not asked)
+        transcript = read_transcript(path).of_task(survey.task.name)
+        reading, facts = beside_masks(transcript, dataset, survey.task, survey.rule)
+    session = {"cases_computed": fresh, "cases_reused": len(dataset.cases) - fresh}
+    return reading, {"failed": [*failed, *facts["failed"]], "session": session}

@@ -1,0 +1,68 @@
+"""Opening a run of a language model: which answers, which cases, which task, which rules.
+
+A live run writes a transcript first and scores it second, so scoring can be repeated and changed for
+nothing::
+
+    zoo-eval --model replay:RUN/transcript.jsonl --task box --data DIR --protocol answered --out OTHER
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...zoo.errors import UsageError
+from ...zoo.tasks.prompt import PROMPT_TASKS, prompt_task
+from ..tasks import AUTO
+from . import asking, recorded
+from .live import Answerer, load_script
+from .naming import REPLAY, SCRIPT
+from .protocols import side_by_side
+from .run import LanguageRun
+from .transcripts import read_transcript
+
+if TYPE_CHECKING:
+    from ..options import Options
+
+RULES = ("parser", "vote", "no_slices", "slices", "unanswered", "pooling", "quirks", "assumed")
+
+
+def prepare_language(model: str | Answerer, data: Any, options: Options) -> LanguageRun:
+    """Open everything that a run of a language model needs; nothing is asked or written.
+
+    Args:
+        model: "replay:FILE", "script:FILE.py", or an :class:`~voxzoo.eval.language.live.Answerer`.
+        data: a folder with recorded ground truth (``gt/``), or what ``zoo.datasets`` opens.
+        options: of the run; its ``task`` is a prompt task.
+
+    Raises:
+        UsageError: a task or option that cannot be; a live run without images.
+        ModelNotFoundError: no such transcript.
+    """
+    options = _with_task(model, options)
+    options.check_task(options.task)
+    if options.task == AUTO:
+        raise UsageError(f"task: say what is asked with --task: {', '.join(PROMPT_TASKS)}, or a .py file")
+    task = prompt_task(options.task)
+    rules = {name: getattr(options, name) for name in RULES}
+    empty = None if options.empty == "penalty" else options.empty
+    protocols = side_by_side(options.protocol, task.name, {**rules, "empty": empty})
+    if isinstance(model, str) and model.startswith(REPLAY):
+        return recorded.replay(Path(model.removeprefix(REPLAY)).expanduser(), data, task, options, protocols)
+    scripted = isinstance(model, str) and model.startswith(SCRIPT)
+    answerer = load_script(str(model).removeprefix(SCRIPT)) if scripted else model
+    if not isinstance(answerer, Answerer):
+        raise UsageError(
+            f"model: {model!r} cannot be asked for {options.task}; expected {REPLAY}FILE or {SCRIPT}FILE.py"
+        )
+    return asking.live(answerer, data, task, options, protocols)
+
+
+def _with_task(model: object, options: Options) -> Options:
+    """The task of a transcript that holds one only, where none was asked for."""
+    if options.task != AUTO or not (isinstance(model, str) and model.startswith(REPLAY)):
+        return options
+    path = Path(model.removeprefix(REPLAY)).expanduser()
+    tasks = {answer.task for answer in read_transcript(path).answers} if path.is_file() else set()
+    return replace(options, task=tasks.pop()) if len(tasks) == 1 else options

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..zoo.errors import CaseError, UsageError, VoxzooError
+from .compare_cli import compare_command
 from .language.naming import is_language
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ PIPE_WIDTH = 110
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.command(context_settings=HELP)
-@click.option("--model", "-m", required=True, help="Model file, zoo name (zoo list), URL or replay:FILE.")
+@click.group(
+    context_settings=HELP, invoke_without_command=True, subcommand_metavar="[compare [OPTIONS] RUN...]"
+)
+@click.option("--model", "-m", help="Model file, zoo name (zoo list), URL or replay:FILE.")
 @click.option("--data", "-d", help="Folder of patients or images, .csv or 'phantom'.  [default: phantom]")
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/MODEL-DATA-HASH]"
@@ -85,13 +88,26 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.option("--quiet", "-q", is_flag=True, help="Only the table.")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
 @click.version_option(package_name="voxzoo")
+@click.pass_context
 def command(
-    model: str, data: str | None, out: Path | None, as_json: bool, quiet: bool, debug: bool, **options: Any
+    context: click.Context,
+    model: str | None,
+    data: str | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **options: Any,
 ) -> int:
     """Score MODEL on every case of DATA, by its task: masks or classes, every figure with its interval.
 
     The same command continues a run that was cut off, and repeats no case that is on file.
+    zoo-eval compare --help: finished runs beside each other.
     """
+    if context.invoked_subcommand is not None:
+        return 0
+    if model is None:
+        raise click.UsageError("Missing option '--model' / '-m'.", context)
     try:
         return _evaluate(model, data, out, as_json, quiet, options)
     except VoxzooError as error:
@@ -188,6 +204,9 @@ def _interrupted(reporter: Reporter) -> int:
 def _fail(error: VoxzooError, code: int) -> int:
     click.echo(f"zoo-eval: error: {' '.join(str(error).split())}", err=True)
     return code
+
+
+command.add_command(compare_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

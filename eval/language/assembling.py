@@ -97,6 +97,7 @@ def _scoring(scored: Scored, baselines: Mapping[str, Scored]) -> dict[str, Any]:
         "counts": scored.counts,
         "left_out": {why: list(names) for why, names in scored.left_out.items()},
         "facts": scored.facts,
+        "patients": {name: jsonnum.encode_all(row) for name, row in scored.patients.items()},
         "baselines": {name: jsonnum.encode_all(one.values) for name, one in baselines.items()},
     }
 

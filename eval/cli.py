@@ -194,11 +194,19 @@ def _interrupted(reporter: Reporter) -> int:
         message = "interrupted before the first case"
     else:
         message = (
-            f"interrupted: {reporter.done} of {reporter.total} cases are in {reporter.folder}; "
-            "the same command goes on from there"
+            f"interrupted: {reporter.done} of {reporter.total} cases{_answers_in(reporter.folder)} are in "
+            f"{reporter.folder}; the same command goes on from there"
         )
     click.echo(f"zoo-eval: {message}", err=True)
     return INTERRUPTED
+
+
+def _answers_in(folder: Path) -> str:
+    """Of a live language model: its answers on file, those about the case it was stopped in included."""
+    transcript = folder / "transcript.jsonl"
+    if not transcript.is_file():
+        return ""
+    return f" ({len(transcript.read_bytes().splitlines())} answers)"
 
 
 def _fail(error: VoxzooError, code: int) -> int:

@@ -16,6 +16,7 @@ from .views.common import failed_line, plural, some
 
 if TYPE_CHECKING:
     from ..zoo.datasets import Dataset
+    from ..zoo.runtimes.base import RuntimeInfo
     from .results import Results
     from .runner import Run
 
@@ -87,13 +88,20 @@ def introduce(run: Run) -> list[str]:
     runtime, dataset = run.model.runtime, run.dataset
     return [
         f"model    {run.name}: {run.model.reference}",
-        f"runtime  {runtime.name} {runtime.version}, {runtime.device}, {runtime.precision}, "
-        f"{plural(runtime.threads, 'thread')}",
+        f"runtime  {_executor(runtime)}",
         *(f"{name:8} {value}" for name, value in settings_of(run.model).items() if value != "none"),
         f"data     {dataset.name}: {plural(len(dataset.cases), 'case')}, {_origin(dataset)}",
         *run.task.introduction(),
         *terms(run),
     ]
+
+
+def _executor(runtime: RuntimeInfo) -> str:
+    """What executes the model; what is asked or replayed runs on no device of ours."""
+    if runtime.device == "none":
+        return runtime.name
+    threads = plural(runtime.threads, "thread")
+    return f"{runtime.name} {runtime.version}, {runtime.device}, {runtime.precision}, {threads}"
 
 
 def _origin(dataset: Dataset) -> str:
@@ -155,12 +163,15 @@ def _time(results: Results) -> list[str]:
     if not times.get("cases"):
         return []
     per_slice = times["seconds_per_axial_slice"]
-    slices = f", {1000 * per_slice:.2f} ms per axial slice ({times['axial_slices']})" if per_slice else ""
+    plane = results.scores.details.get("shown", {}).get("plane", "axial")
+    slices = f", {1000 * per_slice:.2f} ms per {plane} slice ({times['axial_slices']})" if per_slice else ""
     per_patient = times["seconds_per_patient"]
     digits = 2 if per_patient["total"] >= 1 else 4
-    stages = ", ".join(f"{name} {s:.{digits}f}" for name, s in per_patient.items() if name != "total")
+    stages = [f"{name} {s:.{digits}f}" for name, s in per_patient.items() if name != "total"]
     total = f"{per_patient['total']:.{digits}f} s per patient"
-    return [f"Time: {total} ({stages}){slices}; stages overlap."]
+    if len(stages) == 1:
+        return [f"Time: {total}{slices}."]
+    return [f"Time: {total} ({', '.join(stages)}){slices}; stages overlap."]
 
 
 def _files(results: Results) -> list[str]:

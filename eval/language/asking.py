@@ -66,7 +66,7 @@ def live(
     work = Work.of(
         task.name,
         protocols[options.protocol],
-        f"{', '.join(p.name for p in prompts)}; {rule.modality}, {rule.plane}, {rule.which} slices, "
+        f"{rule.modality}, {rule.plane}, {rule.which} slices; prompt {', '.join(p.name for p in prompts)}, "
         f"{options.repeats} time{'s' if options.repeats > 1 else ''} each",
     )
     return LanguageRun(asked, Cohort.of(dataset), work, options, protocols, read)

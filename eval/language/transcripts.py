@@ -43,13 +43,15 @@ class Transcript:
         found = tuple(answer for answer in self.answers if answer.task == task)
         if not found:
             tasks = ", ".join(sorted({answer.task for answer in self.answers})) or "no line that can be used"
-            where = f"{self.path}:{self.problems[0].line}" if self.problems else str(self.path)
-            raise CaseError(f"{where}: no answer to the task {task!r}; it holds {tasks}")
+            line = next((entry.line for entry in (*self.answers, *self.problems)), 1)
+            raise CaseError(f"{self.path}:{line}: no answer to the task {task!r}; it holds {tasks}")
         for name in ("model", "plane"):
-            several = sorted({getattr(answer, name) for answer in found})
-            if len(several) > 1:
+            first = getattr(found[0], name)
+            other = next((answer for answer in found if getattr(answer, name) != first), None)
+            if other is not None:
                 raise CaseError(
-                    f"{self.path}: answers of several {name}s ({', '.join(several)}); give one file for each"
+                    f"{self.path}:{other.line}: another {name} ({getattr(other, name)}) than in line "
+                    f"{found[0].line} ({first}); give one file for each"
                 )
         return Transcript(self.path, found, self.problems)
 

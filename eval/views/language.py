@@ -54,7 +54,9 @@ def _column(details: dict[str, Any], protocol: str) -> str:
 def _heading(results: Results) -> str:
     model, data = results.scores.model["name"], results.dataset["name"]
     patients = plural(results.scores.counts["patients"], "patient")
-    return f"{escape(model)} on {escape(data)}: {results.task} ({patients})"
+    plane = results.scores.details.get("shown", {}).get("plane")
+    asked = f"{results.task}, {plane}" if plane else results.task
+    return f"{escape(model)} on {escape(data)}: {escape(asked)} ({patients})"
 
 
 def _title(name: str) -> str:

@@ -145,14 +145,14 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path):
 
 def test_a_task_without_an_answer_is_named(tmp_path):
     path = written(tmp_path / "a.jsonl", imported())
-    with pytest.raises(CaseError, match=r"no answer to the task 'box'; it holds grade"):
+    with pytest.raises(CaseError, match=r"a\.jsonl:1: no answer to the task 'box'; it holds grade"):
         read_transcript(path).of_task("box")
 
 
 @pytest.mark.parametrize("other", [{"model": "n"}, {"view": "coronal"}])
 def test_one_file_holds_one_model_in_one_plane(tmp_path, other):
     path = written(tmp_path / "a.jsonl", imported(), imported(index=5) | other)
-    with pytest.raises(CaseError, match="answers of several"):
+    with pytest.raises(CaseError, match=r"a\.jsonl:2: another (model|plane)"):
         read_transcript(path).of_task("grade")
 
 

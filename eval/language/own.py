@@ -130,8 +130,8 @@ def _with_targets(case: CaseReference, kind: str, targets: dict[int, Any]) -> Ca
     return replace(
         case,
         asked={},
-        boxes=boxes,  # type: ignore[arg-type]
-        polygons=polygons,  # type: ignore[arg-type]
+        boxes=boxes,
+        polygons=polygons,
         masks={},
         targets=targets,
     )

@@ -43,7 +43,8 @@ class Transcript:
         found = tuple(answer for answer in self.answers if answer.task == task)
         if not found:
             tasks = ", ".join(sorted({answer.task for answer in self.answers})) or "no line that can be used"
-            line = next((entry.line for entry in (*self.answers, *self.problems)), 1)
+            lines = [*(answer.line for answer in self.answers), *(problem.line for problem in self.problems)]
+            line = lines[0] if lines else 1
             raise CaseError(f"{self.path}:{line}: no answer to the task {task!r}; it holds {tasks}")
         for name in ("model", "plane"):
             first = getattr(found[0], name)

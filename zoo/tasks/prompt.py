@@ -6,6 +6,10 @@ Python file that sets ``TASK`` to an object with the attributes of :class:`Promp
 of that file::
 
     zoo-eval --model replay:answers.jsonl --task mine.py --data DIR --out RUN
+
+Its answers are scored by what its ``target`` is (a class, a point, a box or a polygon), or by a method
+``score(parsed, target)`` of its own that gives names and numbers for a slice; ``docs/transcripts.md`` has an
+example.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def test_a_torn_last_line(tmp_path, whole):
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path, whole):
     folder = tmp_path / "run"
-    child = start(folder, 0.1)
+    child = start(folder, 0.5)  # a busy machine must not let it end before the signal
     wait_for_lines(child, folder, 4)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)

@@ -95,6 +95,7 @@ def row_of(task: str, name: str, model: str, plane: str, slices: str) -> Row | N
     general, tuned = "general" in model.lower(), "tuned" in model.lower()
     if task == "grade":
         small = "general-small" if slices == "core20" else f"general-{plane}"
-        steps = "100-steps" if "100" in model else "full-epoch" if "epoch" in model.lower() else ""
+        whole = any(word in model.lower() for word in ("epoch", "full"))
+        steps = "100-steps" if "100" in model else "full-epoch" if whole else ""
         return rows.get(small if general else steps if tuned else "")
     return rows.get("general" if general else "fine-tuned" if tuned else "") if plane == "axial" else None

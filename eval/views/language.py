@@ -129,8 +129,8 @@ def _selective(details: dict[str, Any]) -> list[str]:
         last = found["filters"][-1]
         lines.append(
             f"Answering only when sure, by {unit}: accuracy {number(jsonnum.decode(last['accuracy']))} at "
-            f"coverage {number(last['coverage'])}; AURC {number(found['aurc'])} (best possible "
-            f"{number(found['best_aurc'])})."
+            f"coverage {number(last['coverage'])}; AURC {number(found['aurc'])} (lower is "
+            f"better; at best {number(found['best_aurc'])})."
         )
     return lines
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .. import markdown
 from ..language.compare import holm
 from ..pairs import Compared, Pair
-from .common import plural
+from .common import plural, some
 
 UNLIKE = ({"segment", "box"}, {"segment", "polygon"})
 NONE = "—"
@@ -18,7 +18,7 @@ def pairs_text(pairs: Sequence[Pair], runs: Sequence[Compared], protocol: str) -
     """The comparisons as Markdown."""
     title = "## Pairs, on the same patients"
     if not pairs:
-        return f"{title}\n\nNo two of these runs were asked the same on the same patients.\n"
+        return f"{title}\n\nNo two of these runs were asked the same.\n"
     adjusted = holm({str(k): p.found.permutation for k, p in enumerate(pairs) if p.found is not None})
     header = ["figure", "first", "second", "patients", "first", "second", "difference [95 % CI]"]
     header += ["permutation p", "Holm p", "Wilcoxon p", "McNemar p"]
@@ -61,6 +61,16 @@ def _remarks(pairs: Sequence[Pair], runs: Sequence[Compared]) -> list[str]:
             "A CNN's Dice is that of its 3-D mask, a language model's the mean over the slices that it was "
             "asked about: the same patients and tumours, not the same quantity."
         )
+    for run in runs:
+        seen = run.results.scores.seen_in_training
+        if seen:
+            remarks.append(
+                f"NOT HELD OUT: {run.name} was trained on {len(seen)} of its cases ({some(seen)})."
+            )
+    paired = {name for pair in pairs for name in (pair.first, pair.second)}
+    alone = [f"{run.name} ({run.results.task})" for run in runs if run.name not in paired]
+    if alone:
+        remarks.append(f"In no pair: {', '.join(alone)}.")
     names = list(dict.fromkeys(run.results.dataset["name"] for run in runs))
     if len(names) > 1:
         remarks.append(f"Datasets of different names ({', '.join(names)}): patients were matched by id.")

@@ -85,6 +85,8 @@ def test_what_was_not_asked_alike_makes_no_pair(network, language, grades):
     assert not comparable(cnn, grades)
     assert not comparable(seer, grades)
     assert pairs_of([cnn, grades], "all") == []
+    (pair,) = pairs_of([cnn, seer, grades], "all")
+    assert "In no pair: grades (grade)" in pairs_text([pair], [cnn, seer, grades], "all")
     assert "No two of these runs" in pairs_text([], [cnn, grades], "all")
 
 

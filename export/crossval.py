@@ -53,12 +53,17 @@ def cross_validate(
     made, rows = [], []
     for fold in range(folds):
         made.append(make(fold))
-        figures = made[-1].task.by_case(made[-1].network, _device(made[-1].network))
-        rows += [{"case": c, "patient": patients.get(c, c), "fold": fold, **f} for c, f in figures.items()]
+        rows += held_out_rows(made[-1], patients, fold)
     content = {"schema": SCHEMA, "recipe": recipe, "folds": folds, "summary": summary(rows), "cases": rows}
     atomic_write(folder / "cv.json", (json.dumps(content, indent=1) + "\n").encode())
     atomic_write(folder / "cv.csv", table(rows).encode())
     return made, content
+
+
+def held_out_rows(made: Fold, patients: dict[str, str], fold: int = 0) -> Rows:
+    """One row per case that ``made`` never learned from: case, patient, fold, figures."""
+    figures = made.task.by_case(made.network, next(made.network.parameters()).device)
+    return [{"case": c, "patient": patients.get(c, c), "fold": fold, **f} for c, f in figures.items()]
 
 
 def summary(rows: Rows) -> dict[str, dict[str, Any]]:
@@ -117,7 +122,3 @@ def _told(mean: float, interval: tuple[float, float] | None, cases: int, patient
 def _figures(rows: Rows) -> list[str]:
     known = ("case", "patient", "fold")
     return list(dict.fromkeys(name for row in rows for name in row if name not in known))
-
-
-def _device(network: nn.Module) -> Any:
-    return next(network.parameters()).device

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,12 @@ PROOFS = 2
 
 
 def finish(
-    recipe: Recipe, network: nn.Module, task: TrainingTask, cases: Sequence[Any], folder: Path
+    recipe: Recipe,
+    network: nn.Module,
+    task: TrainingTask,
+    cases: Sequence[Any],
+    folder: Path,
+    scores: Mapping[str, Any] | None = None,
 ) -> Iterator[str]:
     """Calibrate (classifiers), export, and prove that the file computes what torch does.
 
@@ -30,6 +35,7 @@ def finish(
         task: that it was trained for.
         cases: real ones; the export is proved on some of them, held-out ones first.
         folder: takes the file.
+        scores: what the contract says of held-out cases, if any were.
 
     Yields:
         Lines to print.
@@ -37,7 +43,7 @@ def finish(
     Raises:
         ModelError: the exported file differs from torch beyond rounding.
     """
-    facts: dict[str, Any] = task.describe()
+    facts: dict[str, Any] = {**task.describe(), "scores": dict(scores) if scores else None}
     degrees = 1.0
     if isinstance(task, ClassifyTask):
         found = task.calibration(network)

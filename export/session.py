@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..eval.files import prepare_folder
 from ..zoo.errors import RunError, UsageError
-from .crossval import Fold, cross_validate, lines
+from .crossval import Fold, cross_validate, held_out_rows, lines, summary
 from .ensemble import MeanOfSegmenters
 from .making import contract_of, export, finish
 from .material import Material
@@ -48,7 +49,9 @@ class Session:
         self._check(fold, folds)
         task = self.material.task(fold, folds)
         network = self._train(self.recipe, task, self.folder, self._start())
-        yield from finish(self._settled(task), network, task, self.material.cases, self.folder)
+        rows = held_out_rows(Fold(task, network), self.material.patients)
+        scores = {"on": f"{len(rows)} held-out cases", **summary(rows)} if rows else None
+        yield from finish(self._settled(task), network, task, self.material.cases, self.folder, scores)
 
     def crossed(self, folds: int) -> Iterator[str]:
         """Train every fold and sum up; where the recipe asks for it, export their mean. Yields lines."""
@@ -64,20 +67,21 @@ class Session:
         made, content = cross_validate(make, folds, patients, self.folder, self.recipe.name)
         yield from lines(content)
         if self.recipe.ensemble.folds:
-            yield self._ensemble(made)
+            yield self._ensemble(made, content["summary"])
 
     def _check(self, fold: int | None, folds: int) -> None:
         """Find out what cannot work before cases are loaded, which takes minutes."""
         self.material.held_out(fold, folds)
         prepare_folder(self.folder)
 
-    def _ensemble(self, made: list[Fold]) -> str:
-        """Export the mean of the folds; its contract says which cases each of them saw."""
+    def _ensemble(self, made: list[Fold], scores: dict[str, Any]) -> str:
+        """Export the mean of the folds; its contract says which cases each of them saw, and their scores."""
         roles = [fold.task.describe() for fold in made]
         facts = {
             "real": sorted({case for role in roles for case in role["real"]}),
             "phantoms": roles[0]["phantoms"],
             "held_out": [],
+            "scores": {"on": "the cases that a fold never saw, each fold by itself", **scores},
             "ensemble": [{"cases": role["real"], "held_out": role["held_out"]} for role in roles],
         }
         task = made[0].task

@@ -68,6 +68,8 @@ def test_one_training_and_its_folder(call, tmp_path):
     contract = read_contract(out / "toy.onnx")
     assert len(contract.training["held_out"]) == 1
     assert len(contract.training["cases"]) == 4
+    last = json.loads((out / "curve.jsonl").read_text().splitlines()[-1])["validation"]
+    assert contract.training["scores"]["wt"]["mean"] == pytest.approx(next(iter(last.values())), abs=1e-4)
     before = (out / "curve.jsonl").read_bytes()
     assert call("--out", out, "--fold", 1, "--resume")[0] == 0
     assert (out / "curve.jsonl").read_bytes() == before
@@ -95,7 +97,9 @@ def test_cross_validation_sums_up_what_each_fold_never_saw(call, tmp_path):
     assert first["real"] == first["held_out"] == []
     assert len(first["phantoms"]) == 2
 
-    roles = read_contract(out / "toy.onnx").training["ensemble"]
+    training = read_contract(out / "toy.onnx").training
+    assert training["scores"]["wt"] == cv["summary"]["wt"]
+    roles = training["ensemble"]
     for fold, role in enumerate(roles):
         assert role["held_out"] == [row["case"] for row in rows if row["fold"] == str(fold)]
         assert not set(role["held_out"]) & set(role["cases"])

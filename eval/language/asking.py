@@ -75,24 +75,34 @@ def live(
 def _ask(
     model: Answerer, dataset: Dataset, survey: Survey, folder: Path | None, watcher: Watcher
 ) -> tuple[Reading, dict[str, Any]]:
-    """All cases; a case that cannot be read is told and left out."""
+    """All cases; one that cannot be read is told and left out.
+
+    A question without an answer is told too, and scored as a slice without an answer; it is not in the
+    transcript, so that the same command asks it again.
+    """
     with tempfile.TemporaryDirectory() as spare:
         path = (Path(spare) if folder is None else folder) / "transcript.jsonl"
         failed: list[str] = []
-        fresh = 0
+        silent: list[Answer] = []
+        computed = 0
         with TranscriptWriter(path) as writer:
             on_file: dict[Any, Answer] = {answer.key: answer for answer in writer.answers}
             for case in dataset.volumes():
                 told = len(failed)
-                asked = reused = 0
+                fresh, reused, without = 0, 0, []
                 try:
-                    asked, reused = ask_case(model, case, survey, writer, on_file, failed.append)
+                    fresh, reused, without = ask_case(model, case, survey, writer, on_file, failed.append)
                 except CaseError as error:
                     failed.append(f"{case.id}: {' '.join(str(error).split())}")
-                fresh += asked > 0
-                record = asked_record(model.name, case.id, case.patient, asked, reused, failed[told:])
-                watcher.finished([record], reused=not asked)
-        transcript = read_transcript(path).of_task(survey.task.name)
+                silent += without
+                computed += fresh + len(without) > 0
+                record = asked_record(model.name, case.id, case.patient, fresh, reused, failed[told:])
+                watcher.finished([record], reused=reused > 0 and not fresh + len(without))
+        transcript = read_transcript(path)
+        transcript = replace(transcript, answers=(*transcript.answers, *silent))
+        if not transcript.answers:
+            raise CaseError(failed[0] if failed else f"{dataset.name}: no slice to ask about; try --show all")
+        transcript = transcript.of_task(survey.task.name)
         reading, facts = beside_masks(transcript, dataset, survey.task, survey.rule)
-    session = {"cases_computed": fresh, "cases_reused": len(dataset.cases) - fresh}
+    session = {"cases_computed": computed, "cases_reused": len(dataset.cases) - computed}
     return reading, {"failed": [*failed, *facts["failed"]], "session": session}

@@ -287,14 +287,14 @@ def answer_lines(reading: Reading, parser: str) -> Iterator[str]:
 
 
 def asked_record(
-    model: str, case: str, patient: str, asked: int, reused: int, failed: Sequence[str]
+    model: str, case: str, patient: str, fresh: int, reused: int, failed: Sequence[str]
 ) -> CaseRecord:
     """A case that was asked about, for the progress of a live run."""
     return CaseRecord(
         model,
         case,
         patient,
-        FAILED if failed and not asked + reused else SCORED,
+        FAILED if failed and not fresh + reused else SCORED,
         reason=failed[0] if failed else "",
-        answer={"answers": asked + reused, "new": asked},
+        answer={"answers": fresh + reused, "new": fresh, "failed": len(failed)},
     )

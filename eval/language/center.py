@@ -89,7 +89,7 @@ def score_center(sheet: Sheet, protocol: Protocol) -> Scored:
         counts["no_reference"] += len(items) - len(pairs)
         counts["unanswered"] += len(pairs) - len(said)
         counts["slices_scored"] += len(pairs) if protocol.unanswered == "miss" else len(said)
-        row = _patient(said, len(pairs), protocol, sheet.shape, with_mm)
+        row = _patient(said, pairs, protocol, sheet.shape, with_mm)
         if row is None:
             silent.append(patient)
         else:
@@ -108,16 +108,16 @@ def score_center(sheet: Sheet, protocol: Protocol) -> Scored:
 
 def _patient(
     said: Sequence[tuple[Item, Sequence[int]]],
-    asked: int,
+    pairs: Sequence[tuple[Item, Sequence[int]]],
     protocol: Protocol,
     shape: tuple[int, int],
     with_mm: bool,
 ) -> dict[str, float] | None:
-    counted = asked if protocol.unanswered == "miss" else len(said)
+    counted = len(pairs) if protocol.unanswered == "miss" else len(said)
     if not counted:
         return None
     if not said:
-        return _missed(protocol, shape, with_mm)
+        return _missed(protocol, shape, pairs[0][0].case.spacing_mm if with_mm else None)
     points = np.array([item.parsed.written[0] for item, _ in said], np.float64)
     boxes = np.array([box for _, box in said], np.float64)
     inside = ((points >= boxes[:, :2]) & (points <= boxes[:, 2:])).all(axis=1)
@@ -142,7 +142,10 @@ def _p95(distances: Floats) -> float:
     return float(np.percentile(distances, 95))
 
 
-def _missed(protocol: Protocol, shape: tuple[int, int], with_mm: bool) -> dict[str, float]:
+def _missed(
+    protocol: Protocol, shape: tuple[int, int], spacing: tuple[float, float] | None
+) -> dict[str, float]:
     """A patient without any answer: nothing in the box, and the worst distance there is."""
-    distances = ("shortest_p95", "euclid_p95", *(MM if with_mm else ()))
-    return {"in_box": 0.0, **dict.fromkeys(distances, empty_distance(protocol.empty, shape))}
+    far = empty_distance(protocol.empty, shape)
+    row = {"in_box": 0.0, "shortest_p95": far, "euclid_p95": far}
+    return row if spacing is None else row | dict.fromkeys(MM, far * max(spacing))

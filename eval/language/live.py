@@ -103,7 +103,10 @@ def load_script(path: str) -> Answerer:
     if spec is None or spec.loader is None:
         raise UsageError(f"{file}: Python cannot import it; its name has to end in .py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UsageError(f"{error.filename}:{error.lineno}: {error.msg}") from error
     model = getattr(module, "MODEL", None)
     if not isinstance(model, Answerer):
         raise UsageError(f"{file}: sets no MODEL with name, content_hash and answer(question)")
@@ -134,7 +137,7 @@ def ask_case(
     writer: TranscriptWriter,
     on_file: Mapping[Any, Answer],
     told: Callable[[str], None],
-) -> tuple[int, int]:
+) -> tuple[int, int, list[Answer]]:
     """Ask about one case what is not on file yet.
 
     Args:
@@ -146,7 +149,8 @@ def ask_case(
         told: is given a line for each question that got no answer.
 
     Returns:
-        How many questions were asked, and how many answers were on file.
+        How many new answers there are, how many were on file, and the questions that got none, as answers
+        without a text.
 
     Raises:
         RunError: an answer on file is one to another image, prompt or model.
@@ -154,7 +158,8 @@ def ask_case(
     from ...zoo.slices2d import open_slices
 
     slices = open_slices(case, survey.rule)
-    asked = reused = 0
+    fresh = reused = 0
+    silent: list[Answer] = []
     for index in slices.indices:
         image = slices.image(index)
         digest = hashlib.sha256(image.tobytes()).hexdigest()
@@ -164,14 +169,15 @@ def ask_case(
                 _check_same(earlier, answer, writer.path)
                 reused += 1
                 continue
-            asked += 1
             try:
                 writer.append(_answered(model, answer, image, survey))
+                fresh += 1
             except RunError:
                 raise
             except VoxzooError as error:
                 told(f"{case.id}: slice {index}, repeat {answer.repeat}: {' '.join(str(error).split())}")
-    return asked, reused
+                silent.append(answer)
+    return fresh, reused, silent
 
 
 def _blank(model: Answerer, case: str, index: int, digest: str, survey: Survey) -> Iterator[Answer]:

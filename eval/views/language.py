@@ -140,12 +140,15 @@ def _problems(details: dict[str, Any]) -> list[str]:
     if not found:
         return []
     more = [f"  and {len(found) - MOST_PROBLEMS} more"] if len(found) > MOST_PROBLEMS else []
-    return [f"Not used ({len(found)}):", *(f"  {line}" for line in found[:MOST_PROBLEMS]), *more]
+    shown = [f"  {line}" for line in found[:MOST_PROBLEMS]]
+    return [f"Not used or not answered ({len(found)}):", *shown, *more]
 
 
 def case_line(record: CaseRecord) -> str:
     """A case in one line."""
     if "new" in record.answer:
-        return f"{record.case}: {plural(record.answer['answers'], 'answer')}"
+        failed = record.answer["failed"]
+        answers = plural(record.answer["answers"], "answer")
+        return f"{record.case}: {answers}, {failed} failed" if failed else f"{record.case}: {answers}"
     metrics = {name: value for name, value in record.metrics.items() if name in ("dice", "in_box", "correct")}
     return f"{record.case}: " + ", ".join(f"{name} {number(value)}" for name, value in metrics.items())

@@ -113,7 +113,10 @@ def _from_file(path: Path) -> PromptTask:
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: Python cannot import it")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UsageError(f"{error.filename}:{error.lineno}: {error.msg}") from error
     task = getattr(module, "TASK", None)
     if task is None:
         raise UsageError(f"{path}: sets no TASK; see voxzoo.zoo.tasks.prompt for what one has")

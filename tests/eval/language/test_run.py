@@ -120,6 +120,29 @@ def test_a_question_without_an_answer_is_told_and_the_rest_is_scored(tmp_path):
     assert problems
     assert all(line.startswith("c1: slice ") and line.endswith("out of memory") for line in problems)
     assert found.aggregate["in_box"].n == 3
+    counts = found.scores.details["scoring"]["all"]["counts"]
+    assert (counts["unanswered"], counts["slices_scored"]) == (len(problems), counts["slices"])
+    asked = Seer()
+    again = voxzoo.evaluate(asked, cohort(), tmp_path, task="center")
+    assert (len(asked.asked), again.scores.details["problems"]) == (len(problems), [])
+
+
+def test_a_model_that_answers_nothing_is_at_the_bottom_and_told(tmp_path):
+    found = voxzoo.evaluate(Seer(fail=lambda q: True), cohort(1), tmp_path, task="center", empty=100)
+    assert found.scores.details["problems"]
+    assert {n: a.mean for n, a in found.aggregate.items()} == {
+        "in_box": 0.0, "shortest_p95": 100.0, "euclid_p95": 100.0,
+        "shortest_p95_mm": 100 * 20 / 128, "euclid_p95_mm": 100 * 20 / 128,  # the head is 20 mm long
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["model", "task"])
+def test_a_script_that_is_no_python_is_one_line(tmp_path, option):
+    path = tmp_path / "mine.py"
+    path.write_text("MODEL =\n")
+    given = {"model": (f"script:{path}", "box"), "task": (Seer(), str(path))}[option]
+    with pytest.raises(UsageError, match=r"mine\.py:1: invalid syntax"):
+        voxzoo.evaluate(given[0], cohort(), task=given[1])
 
 
 def test_refusals_are_results(tmp_path):

@@ -89,7 +89,8 @@ def _ask(
             on_file: dict[Any, Answer] = {answer.key: answer for answer in writer.answers}
             for case in dataset.volumes():
                 told = len(failed)
-                fresh, reused, without = 0, 0, []
+                fresh = reused = 0
+                without: list[Answer] = []
                 try:
                     fresh, reused, without = ask_case(model, case, survey, writer, on_file, failed.append)
                 except CaseError as error:

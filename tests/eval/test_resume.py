@@ -11,8 +11,10 @@ import pytest
 
 # A run of a slow model in its own process; it says on stdout when a case is on the disk.
 CHILD = """
+import signal
 import sys
 import time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 sys.path.insert(0, sys.argv[1])
 import conftest
 from voxzoo.eval import cli, environment, runner
@@ -116,7 +118,7 @@ def test_a_torn_last_line(tmp_path, whole):
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path, whole):
     folder = tmp_path / "run"
-    child = start(folder, 0.5)  # a busy machine must not let it end before the signal
+    child = start(folder, 0.3)  # a busy machine must not let it end before the signal
     wait_for_lines(child, folder, 4)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)

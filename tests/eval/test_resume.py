@@ -14,7 +14,7 @@ CHILD = """
 import signal
 import sys
 import time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background inherit none
 sys.path.insert(0, sys.argv[1])
 import conftest
 from voxzoo.eval import cli, environment, runner

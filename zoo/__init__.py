@@ -5,8 +5,9 @@ Names are imported when they are first used, so that importing voxzoo costs noth
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..rasterize.lazy import lazy
 
 if TYPE_CHECKING:
     from . import errors as errors
@@ -69,14 +70,4 @@ _HOME = {
     "write_nifti": "nifti",
 }
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f".{_HOME[name]}", __name__)
-    return module if name == _HOME[name] else getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOME)
+__getattr__, __dir__ = lazy(__name__, _HOME)

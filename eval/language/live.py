@@ -6,7 +6,6 @@ What is asked of a model is :class:`Answerer`; a test's scripted one and a runti
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from ...zoo.errors import RunError, UsageError, VoxzooError
 from ...zoo.tasks.prompt import Prompt, PromptTask
 from ...zoo.tasks.slices import SliceRule
+from ...zoo.userfile import run_file
 from .answers import Answer
 from .naming import SCRIPT
 from .writer import TranscriptWriter
@@ -97,16 +97,7 @@ def load_script(path: str) -> Answerer:
         UsageError: no such file, or no ``MODEL`` with ``name``, ``content_hash`` and ``answer`` in it.
     """
     file = Path(path).expanduser()
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file; {SCRIPT}FILE is a Python file that sets MODEL")
-    spec = importlib.util.spec_from_file_location(f"voxzoo_model_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{file}: Python cannot import it; its name has to end in .py")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise UsageError(f"{error.filename}:{error.lineno}: {error.msg}") from error
+    module = run_file(file, "model", f"{SCRIPT}FILE is a Python file that sets MODEL")
     model = getattr(module, "MODEL", None)
     if not isinstance(model, Answerer):
         raise UsageError(f"{file}: sets no MODEL with name, content_hash and answer(question)")

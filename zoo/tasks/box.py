@@ -36,7 +36,7 @@ from .answers import (
     shorten,
     whole_point,
 )
-from .gbnf import number_rule
+from .gbnf import point_rules
 from .prompt import worded
 from .slices import SliceRule
 
@@ -103,9 +103,7 @@ class BoxTask:
     def grammar(self, frame: Frame = FRAME) -> str:
         """The answer asked for, as GBNF; that a min is not above its max, a grammar cannot say."""
         root = 'root ::= "[" point ", " point ", " point ", " point "]"'
-        point = 'point ::= "(" row ", " col ")"'
-        rules = number_rule(frame[0] - 1, "row"), number_rule(frame[1] - 1, "col")
-        return "\n".join([root, point, *rules]) + "\n"
+        return "\n".join([root, *point_rules(frame)]) + "\n"
 
     def parse(self, text: str, parser: str = "lenient", frame: Frame = FRAME) -> Parsed:
         """Read (row_min, col_min, row_max, col_max), inclusive; ``written`` are the four corners.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["number_rule"]
+__all__ = ["number_rule", "point_rules"]
 
 
 def number_rule(largest: int, name: str = "number") -> str:
@@ -17,6 +17,17 @@ def number_rule(largest: int, name: str = "number") -> str:
     digits = str(largest)
     shorter = [_run("", 1 if n > 1 else 0, 9, n - 1) for n in range(1, len(digits))]
     return f"{name} ::= {' | '.join(shorter + _same_length(digits))}"
+
+
+def point_rules(frame: tuple[int, int]) -> list[str]:
+    """The rules ``point``, ``row`` and ``col`` of a pixel "(row, col)" within ``frame`` (H, W).
+
+    Example:
+        >>> point_rules((4, 6))
+        ['point ::= "(" row ", " col ")"', 'row ::= [0-3]', 'col ::= [0-5]']
+    """
+    height, width = frame
+    return ['point ::= "(" row ", " col ")"', number_rule(height - 1, "row"), number_rule(width - 1, "col")]
 
 
 def _same_length(digits: str) -> list[str]:

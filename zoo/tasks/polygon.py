@@ -29,7 +29,7 @@ from .answers import (
     refuse,
     shorten,
 )
-from .gbnf import number_rule
+from .gbnf import point_rules
 from .prompt import worded
 from .slices import SliceRule
 
@@ -79,9 +79,7 @@ class PolygonTask:
     def grammar(self, frame: Frame = FRAME) -> str:
         """The answer asked for, as GBNF: 3 to 15 points, since a small tumour has no 10."""
         root = 'root ::= "(" point (", " point){2,14} ")"'
-        point = 'point ::= "(" row ", " col ")"'
-        rules = number_rule(frame[0] - 1, "row"), number_rule(frame[1] - 1, "col")
-        return "\n".join([root, point, *rules]) + "\n"
+        return "\n".join([root, *point_rules(frame)]) + "\n"
 
     def parse(self, text: str, parser: str = "lenient", frame: Frame = FRAME) -> Parsed:
         """Read a tuple of (row, col).

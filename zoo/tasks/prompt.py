@@ -15,7 +15,6 @@ example.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ..errors import UsageError
+from ..userfile import run_file
 from .answers import FRAME, Frame, Parsed
 
 if TYPE_CHECKING:
@@ -107,16 +107,7 @@ def prompt_task(name: str) -> PromptTask:
 
 
 def _from_file(path: Path) -> PromptTask:
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; a prompt task of your own is a Python file that sets TASK")
-    spec = importlib.util.spec_from_file_location(f"voxzoo_task_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path}: Python cannot import it")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise UsageError(f"{error.filename}:{error.lineno}: {error.msg}") from error
+    module = run_file(path, "task", "a prompt task of your own is a Python file that sets TASK")
     task = getattr(module, "TASK", None)
     if task is None:
         raise UsageError(f"{path}: sets no TASK; see voxzoo.zoo.tasks.prompt for what one has")

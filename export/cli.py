@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..rasterize.errors import VoxzooError
+from .program import require, run_program
 
 if TYPE_CHECKING:
     from .progress import Progress
@@ -38,33 +38,15 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **options: Any) -> No
     The same command goes on with a training that was interrupted. With --fold the patients of that fold are
     never learned from, and the held-out score in curve.jsonl is theirs. --cv does so for every fold.
     """
-    _require_torch()
+    require("training", "train", "safetensors", "torch")
     _train(recipe, data, out, options)
 
 
 def main() -> None:
     """Entry point: errors are one line, and 2 says that the command was wrong."""
-    try:
-        command(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("zoo-train: stopped; the same command goes on from the last checkpoint", err=True)
-        sys.exit(130)
-    except VoxzooError as error:
-        click.echo(f"zoo-train: error: {error}", err=True)
-        sys.exit(2)
-
-
-def _require_torch() -> None:
-    from ..zoo.errors import MissingDependencyError
-
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(f'training needs {error.name}: pip install "voxzoo[train]"') from error
+    run_program(
+        command, "zoo-train", "stopped; the same command goes on from the last checkpoint", lambda error: 2
+    )
 
 
 def _train(name: str, data: tuple[str, ...], out: Path, options: dict[str, Any]) -> None:

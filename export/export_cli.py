@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..rasterize.errors import VoxzooError
+from .program import require, run_program
 
 if TYPE_CHECKING:
     from .delivery import Exporter
@@ -45,7 +45,7 @@ def command(source: str, formats: tuple[str, ...], out: Path | None, **options: 
 
     for name in formats:
         get_format(name)
-    _require_torch()
+    require("exporting", "cpu,train", "onnx", "onnxruntime", "safetensors", "torch")
     exporter = _exporter(source, formats, options)
     for name in formats:
         click.echo(exporter.write(name, _path(exporter, source, name, formats, out)))
@@ -53,33 +53,13 @@ def command(source: str, formats: tuple[str, ...], out: Path | None, **options: 
 
 def main() -> None:
     """Entry point: errors are one line; 2 says that the command was wrong, 1 that the export failed."""
-    try:
-        command(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("zoo-export: stopped", err=True)
-        sys.exit(130)
-    except VoxzooError as error:
-        from ..zoo.errors import ModelNotFoundError, UsageError
-
-        click.echo(f"zoo-export: error: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError | ModelNotFoundError) else 1)
+    run_program(command, "zoo-export", "stopped", _code)
 
 
-def _require_torch() -> None:
-    from ..zoo.errors import MissingDependencyError
+def _code(error: VoxzooError) -> int:
+    from ..zoo.errors import ModelNotFoundError, UsageError
 
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'exporting needs {error.name}: pip install "voxzoo[cpu,train]"'
-        ) from error
+    return 2 if isinstance(error, UsageError | ModelNotFoundError) else 1
 
 
 def _exporter(source: str, formats: tuple[str, ...], options: dict[str, Any]) -> Exporter:

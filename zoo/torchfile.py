@@ -20,7 +20,6 @@ from .errors import ContractError, IntegrityError, ModelError, ModelNotFoundErro
 from .modelfile import KEY, ModelFile
 
 EXTRA = f"extra/{KEY}"
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,5 @@ def _is_contract(name: str) -> bool:
 
 
 def _sha256(path: str | os.PathLike[str]) -> str:
-    digest = hashlib.sha256()
     with open(path, "rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..zoo.contract import Contract, OutputSpec
-from ..zoo.tasks.segment import LABELS, REGION_NAMES
+from ..zoo.tasks.segment import region_labels
 from .delivery import Exporter, Origin
 from .recipe import Recipe
 from .tasks.base import TrainingTask
@@ -73,14 +73,15 @@ def contract_of(recipe: Recipe, facts: dict[str, Any], temperature: float = 1.0)
         facts: case ids by role (``real``, ``phantoms``, ``held_out``), and whatever else there is to say.
         temperature: of a classifier.
     """
+    classify = recipe.task == "classify"
     told = {k: v for k, v in facts.items() if k not in ("real", "phantoms", "held_out") and v is not None}
     return Contract(
         name=recipe.name,
         version=recipe.version,
         task=recipe.task,
         input=recipe.input,
-        output=_classes(recipe, temperature) if recipe.task == "classify" else _regions(recipe),
-        labels=dict(enumerate(recipe.classes)) if recipe.task == "classify" else labels_of(recipe.regions),
+        output=_classes(recipe, temperature) if classify else _regions(recipe),
+        labels=dict(enumerate(recipe.classes)) if classify else region_labels(recipe.regions),
         licence=recipe.licence,
         training={
             "recipe": recipe.name,
@@ -93,13 +94,6 @@ def contract_of(recipe: Recipe, facts: dict[str, Any], temperature: float = 1.0)
             **told,
         },
     )
-
-
-def labels_of(regions: Sequence[str]) -> dict[int, str]:
-    """Mask values for a set of regions: a glioma's parts where they can be told apart, else the whole."""
-    if tuple(regions) == ("wt",):
-        return {1: REGION_NAMES["wt"]}
-    return dict(LABELS)
 
 
 def _regions(recipe: Recipe) -> OutputSpec:

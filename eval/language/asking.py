@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...zoo.answerer import Answerer
 from ...zoo.errors import CaseError, InputError, UsageError
 from ...zoo.tasks.prompt import PromptTask, choose_prompt
 from .answers import Answer
 from .assembling import asked_record
-from .live import Answerer, Survey, ask_case
+from .live import Survey, ask_case
 from .protocols import Protocol
 from .recorded import beside_masks, open_cases
 from .references import has_references

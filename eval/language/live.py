@@ -1,6 +1,7 @@
 """Asking a language model: every slice of every case, each answer on the disk before the next question.
 
-What is asked of a model is :class:`Answerer`; a test's scripted one and a runtime's real one look the same.
+What is asked of a model is :class:`~voxzoo.zoo.answerer.Answerer`; a test's scripted one and a runtime's real
+one look the same.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...zoo.answerer import Answerer, Question, Reply
 from ...zoo.errors import RunError, UsageError, VoxzooError
 from ...zoo.tasks.prompt import Prompt, PromptTask
 from ...zoo.tasks.slices import SliceRule
@@ -25,69 +27,6 @@ from .writer import TranscriptWriter
 
 if TYPE_CHECKING:
     from ...zoo.cases import Case
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """What a model is shown and asked.
-
-    Attributes:
-        task: its name.
-        prompt: the text.
-        image: (height, width) uint8.
-        grammar: the answers that are asked for, as GBNF.
-        new_tokens: how many tokens an answer may take.
-        case, plane, slice, repeat: what it is about; a model that looks at them cheats.
-    """
-
-    task: str
-    prompt: str
-    image: NDArray[np.uint8]
-    grammar: str
-    new_tokens: int
-    case: str
-    plane: str
-    slice: int
-    repeat: int
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a model answered.
-
-    Attributes:
-        text: raw.
-        tokens_in, tokens_out: None when not known.
-        probabilities: class -> probability, where the model gives real ones.
-        sampling: temperature, seed and the like.
-    """
-
-    text: str
-    tokens_in: int | None = None
-    tokens_out: int | None = None
-    probabilities: dict[str, float] | None = None
-    sampling: dict[str, Any] = field(default_factory=dict)
-
-
-@runtime_checkable
-class Answerer(Protocol):
-    """A model that can be asked.
-
-    Attributes:
-        name: as in transcripts and results.
-        content_hash: changes when its answers may.
-    """
-
-    name: str
-    content_hash: str
-
-    def answer(self, question: Question) -> str | Reply:
-        """The raw answer.
-
-        Raises:
-            VoxzooError: it cannot answer this one; the others are still asked.
-        """
-        ...
 
 
 def load_script(path: str) -> Answerer:

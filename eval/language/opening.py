@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...zoo.answerer import Answerer
 from ...zoo.errors import UsageError
 from ...zoo.tasks.prompt import PROMPT_TASKS, prompt_task
 from ..tasks import AUTO
 from . import asking, recorded
-from .live import Answerer, load_script
+from .live import load_script
 from .naming import REPLAY, SCRIPT
 from .protocols import side_by_side
 from .run import LanguageRun
@@ -32,7 +33,7 @@ def prepare_language(model: str | Answerer, data: Any, options: Options) -> Lang
     """Open everything that a run of a language model needs; nothing is asked or written.
 
     Args:
-        model: "replay:FILE", "script:FILE.py", or an :class:`~voxzoo.eval.language.live.Answerer`.
+        model: "replay:FILE", "script:FILE.py", or an :class:`~voxzoo.zoo.answerer.Answerer`.
         data: a folder with recorded ground truth (``gt/``), or what ``zoo.datasets`` opens.
         options: of the run; its ``task`` is a prompt task.
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import voxzoo
 from voxzoo.eval.cli import command
-from voxzoo.eval.language.live import Reply
+from voxzoo.zoo.answerer import Reply
 from voxzoo.eval.language.transcripts import read_transcript
 from voxzoo.eval.results import Results
 from voxzoo.zoo.cases import ArraySource, Case

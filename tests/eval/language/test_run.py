@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 import voxzoo
 from voxzoo.eval.cli import command
-from voxzoo.zoo.answerer import Reply
 from voxzoo.eval.language.transcripts import read_transcript
 from voxzoo.eval.results import Results
+from voxzoo.zoo.answerer import Reply
 from voxzoo.zoo.cases import ArraySource, Case
 from voxzoo.zoo.datasets import Dataset
 from voxzoo.zoo.errors import ModelError, ModelNotFoundError, RunError, UsageError

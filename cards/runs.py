@@ -84,7 +84,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """That the results file lies in, beside ``transcript.jsonl`` or ``answers.jsonl`` if there are any."""
+        """That the results file lies in, beside ``transcript.jsonl`` or ``answers.jsonl`` if there is one."""
         return self.source.parent
 
     @property

@@ -58,7 +58,7 @@ class Sampling:
         return self.temperature == 0
 
     def seed_of(self, question: Question) -> int:
-        """The seed of one question, 0 .. 2**31 - 1: sha256 over seed, repeat, size and bytes of the image, prompt.
+        """The seed of one question, 0 .. 2**31 - 1: sha256 over seed, repeat, image (size and bytes), prompt.
 
         Which case or slice the image is of does not enter: what a model is not shown changes no answer.
         """

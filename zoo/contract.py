@@ -105,12 +105,12 @@ class Contract:
         Raises:
             ContractError: not JSON, or a field is missing, unknown, of a wrong type or value.
         """
-        plain = _parse(source)
-        _known("", plain, cls)
+        plain = parse_object(source)
+        check_keys("", plain, cls)
         parts: dict[str, Any] = {
-            "input": _build("input", _input_class(plain["input"]), plain["input"]),
-            "output": _build("output", OutputSpec, plain["output"]),
-            "licence": _build("licence", LicenceSpec, plain["licence"]),
+            "input": as_part("input", _input_class(plain["input"]), plain["input"]),
+            "output": as_part("output", OutputSpec, plain["output"]),
+            "licence": as_part("licence", LicenceSpec, plain["licence"]),
             "labels": _labels_from_json(plain["labels"]),
         }
         return cls(**{**plain, **parts})
@@ -120,7 +120,12 @@ class Contract:
         return replace(self, content_sha256=content_sha256)
 
 
-def _parse(source: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
+def parse_object(source: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object from its text, or as it is.
+
+    Raises:
+        ContractError: not JSON, or no object.
+    """
     if isinstance(source, Mapping):
         return dict(source)
     try:
@@ -132,7 +137,7 @@ def _parse(source: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _known(where: str, plain: Mapping[str, Any], cls: type) -> None:
+def check_keys(where: str, plain: Mapping[str, Any], cls: type) -> None:
     """Refuse unknown keys, and missing ones: a contract in a file is complete, defaults included.
 
     Only what a hand-written contract cannot know, and what older files cannot, may be left out.
@@ -147,10 +152,15 @@ def _known(where: str, plain: Mapping[str, Any], cls: type) -> None:
         raise ContractError(f"contract field {prefix}{missing[0]}: missing")
 
 
-def _build(where: str, cls: type, plain: object) -> Any:
+def as_part(where: str, cls: type, plain: object) -> Any:
+    """A part of a contract from its JSON object; lists become tuples.
+
+    Raises:
+        ContractError: no object, or its keys are not those of ``cls``.
+    """
     if not isinstance(plain, Mapping):
         raise ContractError(f"contract field {where}: got {plain!r}, expected a JSON object")
-    _known(where, plain, cls)
+    check_keys(where, plain, cls)
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
 
 

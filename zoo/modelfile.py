@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from .contract import Contract
 from .errors import ContractError, IntegrityError
+from .prompt_contract import PromptContract
 
 KEY = "voxzoo.contract"
+AnyContract = TypeVar("AnyContract", Contract, PromptContract)
 
 
 @dataclass(frozen=True)
-class ModelFile:
+class ModelFile(Generic[AnyContract]):
     """A model file that was read.
 
     Attributes:
@@ -29,13 +32,15 @@ class ModelFile:
     content_sha256: str
     metadata: dict[str, str]
     place: ClassVar[str] = "metadata"
+    lost: ClassVar[str] = "its input channels, spacing and labels are unknown"
+    read: ClassVar[Callable[[str], Any]] = Contract.from_json
 
     @property
     def form(self) -> str:
         """What kind of file it is, in words."""
         raise NotImplementedError
 
-    def contract(self) -> Contract:
+    def contract(self) -> AnyContract:
         """The contract in the file, its content hash checked against the bytes.
 
         Raises:
@@ -44,11 +49,11 @@ class ModelFile:
         """
         if KEY not in self.metadata:
             raise ContractError(
-                f"{self.name}: no contract inside ({self.place} has no {KEY!r}), so its input channels, "
-                "spacing and labels are unknown; give them with --contract FILE"
+                f"{self.name}: no contract inside ({self.place} has no {KEY!r}), so {self.lost}; "
+                "give them with --contract FILE"
             )
         try:
-            contract = Contract.from_json(self.metadata[KEY])
+            contract = type(self).read(self.metadata[KEY])
         except ContractError as error:
             raise ContractError(f"{self.name}: {error}") from error
         if not contract.content_sha256:
@@ -56,7 +61,7 @@ class ModelFile:
         self.check(contract)
         return contract
 
-    def check(self, contract: Contract) -> None:
+    def check(self, contract: AnyContract) -> None:
         """Refuse a contract that names other bytes than these."""
         if contract.content_sha256 and contract.content_sha256 != self.content_sha256:
             raise IntegrityError(

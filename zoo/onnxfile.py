@@ -34,7 +34,7 @@ Source = str | os.PathLike[str] | bytes
 
 
 @dataclass(frozen=True)
-class OnnxFile(ModelFile):
+class OnnxFile(ModelFile[Contract]):
     """What the bytes of an ONNX file say; its content is the file without its top-level metadata.
 
     Attributes:

@@ -14,8 +14,9 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from .contract import Contract
 from .errors import ContractError, IntegrityError, ModelError, ModelNotFoundError, UsageError
 from .modelfile import KEY, ModelFile
 
@@ -23,7 +24,7 @@ EXTRA = f"extra/{KEY}"
 
 
 @dataclass(frozen=True)
-class TorchFile(ModelFile):
+class TorchFile(ModelFile[Contract]):
     """What a TorchScript file says, read as an archive."""
 
     place: ClassVar[str] = "its extra files"
@@ -92,7 +93,7 @@ def content_sha256(members: Iterable[tuple[str, bytes]]) -> str:
     return digest.hexdigest()
 
 
-def check_trust(file: ModelFile, runtime: str, known: bool, trust: bool) -> None:
+def check_trust(file: ModelFile[Any], runtime: str, known: bool, trust: bool) -> None:
     """Refuse code that nobody vouched for.
 
     Args:

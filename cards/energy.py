@@ -19,9 +19,9 @@ class Energy:
         joules: best estimate, over all that was timed.
         low, high: between which it lies.
         method: by which meter or formula.
-        measured: whether a meter was read; False for an estimate.
-        per_slice: joules per axial slice (the denominator of the run's times); None where not known.
-        grams_per_slice: of CO2 equivalents per axial slice; None where no grid factor was given.
+        measured: whether a sensor was read; False for an estimate.
+        slices: axial slices it was spent on; 0 where not known.
+        grams: of CO2 equivalents; None where no grid was given.
     """
 
     joules: float
@@ -29,13 +29,33 @@ class Energy:
     high: float
     method: str
     measured: bool
-    per_slice: float | None = None
-    grams_per_slice: float | None = None
+    slices: int
+    grams: float | None = None
 
     @property
     def kind(self) -> str:
-        """ "measured" or "estimated"."""
+        """Either "measured" or "estimated"."""
         return "measured" if self.measured else "estimated"
+
+    @property
+    def per_slice(self) -> float | None:
+        """Joules per axial slice, of the same slices as the run's seconds; None where not known."""
+        return self.joules / self.slices if self.slices else None
+
+    @property
+    def low_per_slice(self) -> float | None:
+        """The lower bound of ``per_slice``."""
+        return self.low / self.slices if self.slices else None
+
+    @property
+    def high_per_slice(self) -> float | None:
+        """The upper bound of ``per_slice``."""
+        return self.high / self.slices if self.slices else None
+
+    @property
+    def grams_per_slice(self) -> float | None:
+        """CO2 equivalents per axial slice; None where not known."""
+        return None if self.grams is None or not self.slices else self.grams / self.slices
 
 
 def energy_of(results: Results, source: str) -> Energy | None:
@@ -45,7 +65,7 @@ def energy_of(results: Results, source: str) -> Energy | None:
         RunError: the file has an energy record that says half of what it has to.
     """
     plain = results.scores.details.get("energy")
-    if plain is None:
+    if plain is None or plain.get("joules") is None:
         return None
     try:
         return _energy(plain, results.scores.counts)
@@ -57,7 +77,6 @@ def _energy(plain: Mapping[str, Any], counts: Mapping[str, int]) -> Energy:
     joules, low, high = (float(plain[key]) for key in ("joules", "low", "high"))
     if not (math.isfinite(low + high) and 0 <= low <= joules <= high):
         raise ValueError(f"{joules} J is not between {low} and {high}")
-    slices = plain.get("axial_slices", counts.get("axial_slices", 0))
     grams = plain.get("co2_grams")
     return Energy(
         joules,
@@ -65,6 +84,6 @@ def _energy(plain: Mapping[str, Any], counts: Mapping[str, int]) -> Energy:
         high,
         str(plain["method"]),
         bool(plain["measured"]),
-        joules / slices if slices else None,
-        float(grams) / slices if slices and grams is not None else None,
+        int(plain.get("axial_slices", counts.get("axial_slices", 0))),
+        None if grams is None else float(grams),
     )

@@ -15,8 +15,8 @@ LONGEST = 48
 _SAFE = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9_-])?")
 _HASHED = re.compile(r".*-[0-9a-f]{10}")
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(10))}
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|~!$])|(?<![^\s])([-+>])(?=\s|$)|(?<![^\s])(\d+)\.(?=\s|$)")
-_LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|data)(:)|\b(www)(\.)|(\w)(@)(?=\w)")
+_MARKDOWN = re.compile(r"([\\`*{}\[\]|~$])|(?<!\w)(_)|(_)(?!\w)|^([-+>#=])|^(\d+)([.)])(?=\s|$)")
+_LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|data)(:)(?=\S)|\b(www)(\.)(?=\S)|(\w)(@)(?=\w)")
 
 
 def slug(name: str) -> str:
@@ -33,7 +33,7 @@ def slug(name: str) -> str:
 
     Example:
         >>> slug("cnn3d-seg"), slug("../My model")
-        ('cnn3d-seg', 'my-model-a34a5d37f0')
+        ('cnn3d-seg', 'my-model-752f936a80')
     """
     stem = name.partition(".")[0]
     if (
@@ -86,8 +86,8 @@ def as_markdown(text: object) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    sign, start, number = found.groups()
-    return f"{number}\\." if number else f"\\{sign or start}"
+    *signs, number, dot = found.groups()
+    return f"{number}\\{dot}" if number else "\\" + next(sign for sign in signs if sign)
 
 
 def _unlinked(found: re.Match[str]) -> str:

@@ -1,0 +1,99 @@
+"""The one command that computes a run again, from what its results file says."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from .names import visible, without_folders
+from .runs import Run
+
+_FLAGS = {
+    "preset": ("--preset", "metrics-reloaded"),
+    "empty": ("--empty", "penalty"),
+    "tolerance_mm": ("--tolerance-mm", 1.0),
+    "flips": ("--flips", "none"),
+    "seed": ("--seed", 0),
+}
+"""Option of a run -> its flag, and the default that need not be given."""
+MOST_CASES = 40
+"""Ids that are listed in a command; of more, a file is named that has to hold them."""
+
+
+def rerun_command(run: Run) -> str:
+    """``zoo-eval ...`` in one line, quoted for a shell; DATA stands for a folder that only its owner has.
+
+    Example:
+        >>> from voxzoo.cards.rerun import flags
+        >>> flags({"preset": "medpy", "seed": 0})
+        ['--preset', 'medpy']
+    """
+    words = ["zoo-eval", "--model", _model(run)]
+    if run.is_language:
+        words += ["--task", run.task]
+    words += ["--data", _data(run), *_cases(run)]
+    words += _language_flags(run) if run.is_language else flags(run.results.options)
+    precision = run.scores.runtime.get("precision")
+    if precision not in (None, "fp32", "none", ""):
+        words += ["--precision", str(precision)]
+    return " ".join(
+        word if word in ("DATA", "FILE") else shlex.quote(visible(word)) for word in [*words, "--out", "RUN"]
+    )
+
+
+def flags(options: dict[str, Any]) -> list[str]:
+    """Flags for the options that are not at their default."""
+    out: list[str] = []
+    for name, (flag, default) in _FLAGS.items():
+        if name in options and options[name] != default:
+            value = options[name]
+            out += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+    return out
+
+
+def _language_flags(run: Run) -> list[str]:
+    """The protocol, and the rules that differ from what the protocol of that name says."""
+    from ..eval.language.protocols import named
+
+    options = run.results.options
+    protocol = str(options.get("protocol", "all"))
+    out = ["--protocol", protocol]
+    try:
+        rules = named(protocol, run.task).to_dict()
+    except ValueError:  # a task of one's own, or rules of another version
+        rules = {}
+    for rule, flag in (
+        ("parser", "--parser"),
+        ("vote", "--vote"),
+        ("no_slices", "--no-slices"),
+        ("slices", "--slices"),
+        ("unanswered", "--unanswered"),
+        ("pooling", "--pooling"),
+    ):
+        if rule in rules and options.get(rule) != rules[rule]:
+            out += [flag, str(options.get(rule))]
+    return [*out, *(["--seed", str(options["seed"])] if options.get("seed") else [])]
+
+
+def _model(run: Run) -> str:
+    """What to give ``--model``: the zoo's name, else what is left of how it was found."""
+    found = without_folders(run.scores.model.get("found", ""))
+    if found.startswith("recorded answers "):
+        return "replay:" + found.removeprefix("recorded answers ")
+    if found.startswith("file "):
+        return found.removeprefix("file ").partition(" (")[0]
+    return run.model
+
+
+def _data(run: Run) -> str:
+    source = run.results.dataset["source"]
+    return source if run.results.dataset["kind"] == "phantom" else "DATA"
+
+
+def _cases(run: Run) -> list[str]:
+    """Which cases: none named for recorded answers (all of them), and for phantoms if they are all there."""
+    ids = [record.case for record in run.cases]
+    data = run.results.dataset
+    if data["kind"] == "recorded" or (data["kind"] == "phantom" and f"n={len(ids)}," in data["source"]):
+        return []
+    return ["--cases", ",".join(ids)] if len(ids) <= MOST_CASES else ["--cases", "IDS.txt"]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import environment
+from .energy.items import Spent
+from .energy.items import summary as energy_of
 from .records import FAILED, NO_REFERENCE, SCORED, CaseRecord
 from .results import Results, Scores
 
@@ -51,6 +54,10 @@ def results_of(
 def _scores(run: Run, name: str, records: Sequence[CaseRecord]) -> Scores:
     model = run.models[name]
     summary = run.task.summarise(model, records, run.options.seed)
+    spent = [Spent(r.energy, r.patient, r.slices) for r in summary.records if r.status == SCORED]
+    energy = energy_of(spent, run.options.electricity)
+    if energy:
+        summary = replace(summary, details={**summary.details, "energy": energy})
     return _from_summary(
         summary,
         model={"name": name, "found": model.reference, "content_sha256": model.content_hash},

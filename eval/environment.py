@@ -25,8 +25,16 @@ PACKAGES = (
 )
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 FLOORS = ("rasterize", "zoo", "eval")
-NO_EFFECT = ("eval/cli.py", "eval/report.py", "eval/views/", "zoo/cli.py")
-"""What prints and asks, and never computes."""
+NO_EFFECT = (
+    "eval/bench/",
+    "eval/bench_cli.py",
+    "eval/cli.py",
+    "eval/energy/",
+    "eval/report.py",
+    "eval/views/",
+    "zoo/cli.py",
+)
+"""What prints, asks, and meters, and never computes an answer or a score."""
 
 
 def describe() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from ..zoo.errors import UsageError
 from ..zoo.tasks.prompt import PROMPT_TASKS
 from .empty import parse_empty
+from .energy.carbon import Grid, grid_of
 from .language.naming import is_prompt_task
 from .presets import get_preset
 from .tasks import AUTO, TASKS
@@ -89,6 +90,8 @@ class Options(ScoreOptions):
         prompt: of a live language model: a name, "all" of them, or a text file.
         repeats: how often it is asked the same.
         plane, show, modality: which slices it is shown; None leaves it to the task.
+        country, grid, pue: whose electricity: ISO code of three letters or name (None: the world's average);
+            g of CO2 equivalent per kWh instead of the table's; what the site adds to each kWh.
     """
 
     task: str = AUTO
@@ -121,6 +124,9 @@ class Options(ScoreOptions):
     plane: str | None = None
     show: str | None = None
     modality: str | None = None
+    country: str | None = None
+    grid: float | None = None
+    pue: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,11 +142,17 @@ class Options(ScoreOptions):
             raise UsageError(f"cases: got the text {self.cases!r}, expected a list of case ids")
         if self.cases is not None:
             object.__setattr__(self, "cases", tuple(self.cases))
+        _ = self.electricity
 
     @property
     def scoring(self) -> ScoreOptions:
         """The part that changes a case's numbers."""
         return ScoreOptions(self.preset, self.empty, self.tolerance_mm)
+
+    @property
+    def electricity(self) -> Grid:
+        """The grid that energy is turned into CO2 with."""
+        return grid_of(self.country, self.grid, self.pue)
 
     def check_task(self, task: str) -> None:
         """Refuse an option that has no meaning for ``task``: nobody should believe that it had an effect.

@@ -45,9 +45,10 @@ def _overlap(job: Job, cases: Sequence[AnyCase], known: Known, keep: Keep, worke
     def settle(loaded: Loaded) -> None:
         keep(finish(job, loaded))
 
+    apart = None if job.meter is None else job.meter.cpu.leave_out  # their CPU time is not the model's
     with (
-        ThreadPoolExecutor(workers, "voxzoo-score") as scorers,
-        ThreadPoolExecutor(workers, "voxzoo-load") as loaders,
+        ThreadPoolExecutor(workers, "voxzoo-score", apart) as scorers,
+        ThreadPoolExecutor(workers, "voxzoo-load", apart) as loaders,
     ):
         waiting: deque[Future[None]] = deque()
         try:

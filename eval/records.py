@@ -52,6 +52,7 @@ class CaseRecord:
         mask_sha256: of the saved mask file; "" when none was asked for.
         reference: what is true, where one word says it (the class); "" elsewhere.
         answer: what the model answered, as its task records it (JSON values); {} for masks.
+        energy: CPU seconds by stage and readings of energy (see ``docs/energy.md``); {} when not metered.
     """
 
     model: str
@@ -74,6 +75,7 @@ class CaseRecord:
     mask_sha256: str = ""
     reference: str = ""
     answer: dict[str, Any] = field(default_factory=dict)
+    energy: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready values."""

@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..zoo.errors import RunError, UsageError
 from . import environment, files, pipeline, stages, tables
 from .assemble import contract_facts, results_of, settings_of
+from .energy.items import ItemMeter
+from .energy.meters import open_meters
 from .language.naming import is_language
 from .options import Options
 from .records import CaseRecord, Journal, cache_key
@@ -261,10 +264,12 @@ def _clear_or_check(folder: Path, overwrite: bool) -> None:
 def _compute(run: Run, folder: Path | None, journal: Journal | _MemoryJournal, watcher: Watcher) -> Results:
     session = _Session(run, journal, watcher)
     watcher.started(run, folder)
+    devices = {model.runtime.device for model in run.models.values()}
     job = stages.Job(
         models=run.models,
         identities={name: run.identity(name) for name in run.models},
         task=run.task,
+        meter=ItemMeter(*open_meters(cuda="cuda" in devices)),
     )
     session.run(job)
     return results_of(run, session.records, session.describe(), folder)
@@ -284,8 +289,10 @@ class _Session:
         """All cases through the pipeline."""
         self.started = datetime.now(UTC)
         wall, cpu = time.perf_counter(), time.process_time()
-        pipeline.stream(job, self._cases, self._journal.find, keep=self._keep, workers=self._workers)
+        with job.meter or nullcontext():
+            pipeline.stream(job, self._cases, self._journal.find, keep=self._keep, workers=self._workers)
         self.wall, self.cpu = time.perf_counter() - wall, time.process_time() - cpu
+        self.energy = job.meter.session() if job.meter else {}
 
     def _keep(self, records: Sequence[CaseRecord]) -> None:
         with self._lock:
@@ -304,6 +311,7 @@ class _Session:
             "cpu_seconds": round(self.cpu, 3),
             "cases_computed": self.computed,
             "cases_reused": len(self._cases) - self.computed,
+            "energy": self.energy,
         }
 
 

@@ -19,6 +19,7 @@ from .tasks.base import case_facts
 if TYPE_CHECKING:
     from ..zoo.images import AnyCase
     from ..zoo.model import Model
+    from .energy.items import ItemMeter
     from .tasks.base import Task
 
 # What a case or a model may raise: our own errors, the system's, and what the runtimes raise themselves.
@@ -34,11 +35,13 @@ class Job:
         models: name -> model; all of them are run on the case.
         identities: name -> what identifies the model's answers, apart from the case.
         task: how they are asked and scored.
+        meter: of the energy of each answer; None for none.
     """
 
     models: Mapping[str, Model]
     identities: Mapping[str, Mapping[str, Any]]
     task: Task
+    meter: ItemMeter | None = None
 
     def keeps(self, name: str) -> bool:
         """Whether the answers of this model are kept: those of the model that is asked about."""
@@ -57,6 +60,8 @@ class Loaded:
     answers: dict[str, Any] = field(default_factory=dict)
     reference: Any = None
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    cpu: dict[str, dict[str, float]] = field(default_factory=dict)
+    laps: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def todo(self) -> list[str]:
@@ -92,7 +97,7 @@ def run_case(job: Job, case: AnyCase, known: Known = nothing_known) -> list[Case
 def load(job: Job, case: AnyCase, known: Known = nothing_known) -> Loaded:
     """Hash a case, and read it if one of the models has no valid record of it."""
     loaded = Loaded(case)
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.thread_time()
     if not job.task.takes_part(case):
         _leave_out(job, loaded, known)
         return loaded
@@ -106,10 +111,10 @@ def load(job: Job, case: AnyCase, known: Known = nothing_known) -> Loaded:
     except EXPECTED as error:
         _fail_all(job, loaded, describe(error))
         return loaded
-    shared = time.perf_counter() - begin
+    shared, shared_cpu = time.perf_counter() - begin, time.thread_time() - cpu
     for name in job.models:
         if name not in loaded.records:
-            _prepare(job, loaded, name, shared)
+            _prepare(job, loaded, name, shared, shared_cpu)
     return loaded
 
 
@@ -129,24 +134,29 @@ def _fail_all(job: Job, loaded: Loaded, reason: str) -> None:
             loaded.facts = job.task.facts(loaded.case)
 
 
-def _prepare(job: Job, loaded: Loaded, name: str, shared: float) -> None:
-    begin = time.perf_counter()
+def _prepare(job: Job, loaded: Loaded, name: str, shared: float, shared_cpu: float) -> None:
+    begin, cpu = time.perf_counter(), time.thread_time()
     try:
         loaded.prepared[name] = job.task.prepare(job.models[name], loaded.case)
     except EXPECTED as error:
         loaded.errors[name] = describe(error)
     loaded.seconds[name] = {"load": shared + time.perf_counter() - begin}
+    loaded.cpu[name] = {"load": shared_cpu + time.thread_time() - cpu}
 
 
 def infer(job: Job, loaded: Loaded) -> None:
     """Run the models on a loaded case."""
+    clock = time.process_time if job.meter is None else job.meter.cpu.seconds
     for name in loaded.todo():
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), clock()
         try:
             loaded.answers[name] = job.task.infer(job.models[name], loaded.prepared[name])
         except EXPECTED as error:
             loaded.errors[name] = describe(error)
         loaded.seconds[name]["infer"] = time.perf_counter() - begin
+        loaded.cpu[name]["infer"] = clock() - cpu
+        if job.meter is not None:
+            loaded.laps[name] = job.meter.lap()
 
 
 def finish(job: Job, loaded: Loaded) -> list[CaseRecord]:
@@ -171,12 +181,13 @@ def _record(job: Job, loaded: Loaded, name: str) -> CaseRecord:
 
 def _scored(job: Job, loaded: Loaded, name: str) -> CaseRecord:
     task, seconds = job.task, loaded.seconds[name]
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.thread_time()
     answer = task.finish(job.models[name], loaded.answers.pop(name), loaded.prepared.pop(name))
     kept = task.keep(loaded.case, answer) if job.keeps(name) else {}
-    between = time.perf_counter()
+    between, between_cpu = time.perf_counter(), time.thread_time()
     found = task.score(answer, loaded.reference, loaded.facts)
     seconds["finish"], seconds["score"] = between - begin, time.perf_counter() - between
+    loaded.cpu[name] |= {"finish": between_cpu - cpu, "score": time.thread_time() - between_cpu}
     return _base(job, loaded, name, status=SCORED, **found, **kept)
 
 
@@ -190,9 +201,17 @@ def _base(job: Job, loaded: Loaded, name: str, **values: Any) -> CaseRecord:
         fingerprint=loaded.fingerprint,
         facts=case_facts(loaded.case),
         seconds={stage: round(s, 6) for stage, s in loaded.seconds.get(name, {}).items()},
+        energy=_energy(job, loaded, name),
         **loaded.facts,
         **values,
     )
+
+
+def _energy(job: Job, loaded: Loaded, name: str) -> dict[str, Any]:
+    """What the answer cost; nothing where nobody asked, or no model was run."""
+    if job.meter is None or name not in loaded.laps:
+        return {}
+    return job.meter.item(loaded.cpu[name], loaded.laps[name])
 
 
 def _take_known(job: Job, loaded: Loaded, known: Known) -> None:

@@ -86,23 +86,27 @@ def grid_of(country: str | None = None, g_per_kwh: float | None = None, pue: flo
         pue: at least 1.
 
     Raises:
-        UsageError: a country that is not in the table (the message suggests some), a negative intensity, a PUE
-            below 1.
+        UsageError: a country that is not in the table (the message suggests some), a negative intensity, a
+            PUE below 1.
 
     Example:
         >>> grid_of("france").country, grid_of("FRA", g_per_kwh=20).g_per_kwh, grid_of().assumed
         ('FRA', 20.0, True)
     """
-    if not math.isfinite(pue) or pue < 1:
+    if not _is_number(pue) or pue < 1:
         raise UsageError(f"pue: got {pue!r}, expected 1 or more (1 leaves cooling and the like out)")
     found = _find(country) if country is not None else None
     if g_per_kwh is not None:
-        if not math.isfinite(g_per_kwh) or g_per_kwh < 0:
+        if not _is_number(g_per_kwh) or g_per_kwh < 0:
             raise UsageError(f"grid: got {g_per_kwh!r}, expected 0 or more g of CO2 equivalent per kWh")
         name = found.name if found else "your grid"
         return Grid(float(g_per_kwh), found.country if found else "", name, None, "given by the user", pue)
     base = found or countries()[WORLD]
     return Grid(**{**asdict(base), "pue": float(pue), "assumed": found is None})
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _find(country: str) -> Grid:

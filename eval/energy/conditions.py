@@ -14,9 +14,9 @@ class Conditions:
 
     Attributes:
         on_battery: whether a battery is being drained.
-        throttled: how often cores and packages were slowed down for heat or power since boot; None where the
-            machine does not tell.
-        capped: how far the clock is limited below what the processor can, 0 to 1; None where it does not tell.
+        throttled: how often cores and packages were slowed down for heat or power since boot; None where
+            the machine does not tell.
+        capped: the clock's limit over what the processor can, 0 to 1; None where it does not tell.
     """
 
     on_battery: bool
@@ -36,8 +36,8 @@ class Conditions:
         """Lines about a window from these conditions to ``later``.
 
         Example:
-            >>> Conditions(False, 3, None).notes(Conditions(True, 7, None))
-            ['on battery: power limits differ from those on mains', 'the processor throttled 4 times meanwhile']
+            >>> Conditions(False, 3, None).notes(Conditions(False, 7, None))
+            ['the processor throttled 4 times meanwhile']
         """
         lines = []
         if self.on_battery or later.on_battery:

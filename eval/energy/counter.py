@@ -13,8 +13,8 @@ SLACK_S = 0.2
 class Unwrapped:
     """Joules since the first reading.
 
-    A reading below the one before is a wrap if going on from 0 after one of ``ranges`` is a step that the time
-    passed allows; otherwise the counter was reset. What a reset hides is lost, and ``faults`` says so.
+    A reading below the one before is a wrap if going on from 0 after one of ``ranges`` is a step that the
+    time passed allows; otherwise the counter was reset. What a reset hides is lost, and ``faults`` says so.
 
     Args:
         ranges: joules after which the counter may begin again at 0.

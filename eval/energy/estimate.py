@@ -1,9 +1,10 @@
-"""Where nothing can be metered: CPU time times watts per busy core, with a band that says how little that is.
+"""Where nothing can be metered: CPU time times watts per busy core, with a band that says how rough that is.
 
-A busy core draws what its processor's power limit leaves it: 3.8 W on an EPYC 9654 (360 W, 96 cores), 4.4 W on an
-EPYC 7763 (280 W, 64), 6.8 W on a Xeon Platinum 8380 (270 W, 40), 6.6 to 8.9 W on a Ryzen 9 5950X (105 W, at most
-142 W, 16), 10.5 W on a Core i9-13900K (253 W, 24): makers' public figures. 6 W is amid them; the low end of the
-band is a hardware thread that shares its core, the high end a processor with few busy cores and a high clock.
+A busy core draws what its processor's power limit leaves it: 3.8 W on an EPYC 9654 (360 W, 96 cores), 4.4 W
+on an EPYC 7763 (280 W, 64), 6.8 W on a Xeon Platinum 8380 (270 W, 40), 6.6 to 8.9 W on a Ryzen 9 5950X
+(105 W, at most 142 W, 16), 10.5 W on a Core i9-13900K (253 W, 24): makers' public figures. 6 W is amid them;
+the low end of the band is a hardware thread that shares its core, the high end a processor with few busy
+cores and a high clock.
 """
 
 from __future__ import annotations

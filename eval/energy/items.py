@@ -1,8 +1,9 @@
 """Energy of the items of a run, as it goes on: a few microseconds an item, no command of its own.
 
 Two ways, never mixed in one figure. An estimate is made of the CPU time of the item's own work: reading,
-inferring, finishing; scoring is not the model's. A counter meters the machine, so its steps are dealt out along
-the run: an item gets what went by since the one before it was answered, all that the run did meanwhile included.
+inferring, finishing; scoring is not the model's. A counter meters the machine, so its steps are dealt out
+along the run: an item gets what went by since the one before it was answered, all that the run did meanwhile
+included.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class ItemMeter:
     Args:
         meters: of this machine.
         notes: about them.
-        elsewhere: whether the models run in another process or on another machine, so that this one's CPU time
-            says nothing.
+        elsewhere: whether the models run in another process or on another machine, so that this one's CPU
+            time says nothing.
     """
 
     def __init__(self, meters: Sequence[Meter], notes: Sequence[str] = (), elsewhere: bool = False) -> None:
@@ -131,16 +132,19 @@ def summary(items: Iterable[Spent], grid: Grid) -> dict[str, Any]:
         return {}
     parts = sorted({part for item in known for part in item.energy["readings"]})
     by_part = {part: _of_part(known, part) for part in parts}
+    whole = total(one for one, _, _ in by_part.values())
     per_patient = total(one.per(patients) for one, patients, _ in by_part.values())
     per_slice = total(one.per(slices) for one, _, slices in by_part.values())
     patients = len({item.patient for item in known})
     return {
+        **_rounded(asdict(whole)),
+        "co2_grams": grid.grams(whole.joules),
         "cases": len(known),
         "patients": patients,
         "axial_slices": sum(item.slices for item in known),
         "cpu_seconds_per_patient": _cpu_seconds(known, patients),
         "per_patient": _rounded(asdict(per_patient)),
-        "per_axial_slice": {k: v for k, v in asdict(per_slice).items()},
+        "per_axial_slice": asdict(per_slice),
         "parts": {p: _rounded(asdict(one.per(n))) for p, (one, n, _) in by_part.items()} if parts[1:] else {},
         "gco2e_per_patient": co2(per_patient, grid),
         "gco2e_per_1000_slices": co2(per_slice, grid, 1000),

@@ -1,6 +1,6 @@
 """NVML: the energy counter of NVIDIA GPUs since Volta, in mJ since the driver was loaded.
 
-The library is called through ctypes, so no package is needed; a GPU's whole board is metered, whoever uses it.
+The library is called through ctypes, so no package is needed; the whole board is metered, whoever uses it.
 https://docs.nvidia.com/deploy/nvml-api/
 """
 

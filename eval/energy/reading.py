@@ -38,9 +38,10 @@ METHODS: dict[str, Facts] = {
         Facts("estimate", False),
     )
 }
-"""Method -> facts. NVML's counter moves every 20 to 100 ms, and its maker gives power within 5 %. RAPL's moves
-every ms; for its error 5 % is an allowance of ours. Apple says of powermetrics that its powers are estimates
-not to be compared between devices: hence not measured, and a wide allowance. An estimate brings its own band."""
+"""Method -> facts. NVML's counter moves every 20 to 100 ms, and its maker gives power within 5 %. RAPL's
+moves every ms; for its error 5 % is an allowance of ours. Apple says of powermetrics that its powers are
+estimates not to be compared between devices: hence not measured, and a wide allowance. An estimate brings its
+own band."""
 
 
 @dataclass(frozen=True)

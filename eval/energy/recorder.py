@@ -1,4 +1,4 @@
-"""Watching a meter: how often its counter moves, whether it stopped or was reset, and windows between marks."""
+"""Watching a meter: how often its counter moves, whether it stopped or was reset, windows between marks."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Recorder:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Everything that went wrong so far: resets, stalls, failures, in the order in which they were seen."""
+        """Everything that went wrong so far, in the order in which it was seen: resets, stalls, failures."""
         return tuple(self._faults)
 
     def fault_between(self, begin: Mark, end: Mark) -> str:

@@ -29,8 +29,9 @@ def stable(results):
     plain = results.to_dict() if isinstance(results, Results) else json.loads(results.read_bytes())
     for scores in (plain, *plain["baselines"].values()):
         del scores["times"]
+        scores.pop("energy", None)
         for case in scores["cases"]:
-            del case["seconds"]
+            del case["seconds"], case["energy"]
     del plain["environment"], plain["session"]
     return json.dumps(plain)
 

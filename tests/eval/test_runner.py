@@ -28,8 +28,9 @@ def stable(results):
     plain = results.to_dict()
     for scores in (plain, *plain["baselines"].values()):
         del scores["times"]
+        scores.pop("energy", None)
         for case in scores["cases"]:
-            del case["seconds"]
+            del case["seconds"], case["energy"]
     for name in ("environment", "session"):
         del plain[name]
     return json.dumps(plain)

@@ -26,7 +26,7 @@ def is_installed() -> bool:
 
 def offers_cuda() -> bool:
     """Whether torch sees an NVIDIA GPU."""
-    return is_installed() and bool(_import().cuda.is_available())
+    return is_installed() and bool(import_torch().cuda.is_available())
 
 
 def open_session(source: Source, *, device: str, precision: str, threads: int) -> TorchScriptSession:
@@ -39,7 +39,7 @@ def open_session(source: Source, *, device: str, precision: str, threads: int) -
     if precision != "fp32":
         raise DeviceError(f"torchscript runs in fp32, not in {precision}: use --precision fp32")
     contract = torchfile.inspect(source).contract()
-    torch = _import()
+    torch = import_torch()
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceError(f"torch {torch.__version__} finds no NVIDIA GPU: use --device cpu")
     torch.set_num_threads(threads)
@@ -69,7 +69,7 @@ class TorchScriptSession:
         Raises:
             ModelError: the network fails on it.
         """
-        torch = _import()
+        torch = import_torch()
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         try:
             with torch.inference_mode(), exact:
@@ -91,7 +91,12 @@ def _load(torch: Any, source: str | os.PathLike[str], device: str) -> Any:
 
 
 @cache
-def _import() -> Any:
+def import_torch() -> Any:
+    """The package torch; the one place below ``export`` that imports it.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
     try:
         import torch
     except ImportError as error:

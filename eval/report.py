@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .assemble import settings_of
+from .energy.words import lines as energy_lines
 from .records import FAILED, SCORED, CaseRecord
 from .views import View, view_of
 from .views.common import failed_line, plural, some
@@ -127,6 +128,7 @@ def footnotes(results: Results) -> list[str]:
         *_failures(results),
         *_without_reference(results),
         *_time(results),
+        *_energy(results),
         *_files(results),
     ]
 
@@ -172,6 +174,14 @@ def _time(results: Results) -> list[str]:
     if len(stages) == 1:
         return [f"Time: {total}{slices}."]
     return [f"Time: {total} ({', '.join(stages)}){slices}; stages overlap."]
+
+
+def _energy(results: Results) -> list[str]:
+    """Nothing where nothing says anything of it: recorded answers of others, files of an older voxzoo."""
+    session, energy = results.session.get("energy"), results.scores.details.get("energy")
+    if session is None and energy is None:
+        return []
+    return energy_lines(energy or {}, (session or {"notes": []})["notes"])
 
 
 def _files(results: Results) -> list[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .conditions import Conditions
 from .cpu import WorkCpu
 from .estimate import Estimate
+from .meters import open_meters
 from .reading import METHODS, Energy, counted, total
 from .recorder import Mark, Recorder
 
@@ -89,6 +90,14 @@ class ItemMeter:
         windows = zip(self._counters, self._first, self._last, strict=True)
         readings = {r.meter.part: asdict(r.between(begin, end)) for r, begin, end in windows}
         return {"readings": {part: _rounded(one) for part, one in readings.items()}, "notes": self._notes}
+
+
+def meter_of(model: Any) -> ItemMeter:
+    """Meters for a model that is asked: where it runs is told by its attributes ``device`` ("cuda" for a GPU)
+    and ``elsewhere`` (True for one in another process or on another machine), if it has them.
+    """
+    cuda = getattr(model, "device", "cpu") == "cuda"
+    return ItemMeter(*open_meters(cuda=cuda), elsewhere=getattr(model, "elsewhere", False))
 
 
 def _reading(recorder: Recorder, begin: Mark, end: Mark) -> dict[str, Any]:

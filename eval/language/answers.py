@@ -26,6 +26,7 @@ class Answer:
         image_sha256: of the image that was shown.
         tokens_in, tokens_out: how many were read and written; None when not known.
         seconds: wall time of the answer; None when not known.
+        energy: what it cost (see ``docs/energy.md``); {} when not metered.
         sampling: temperature, seed and the like.
         shown: the rule by which the slice was chosen and became an image (``SliceRule.record``).
         model_sha256: hash of the model's content.
@@ -52,6 +53,7 @@ class Answer:
     tokens_in: int | None = None
     tokens_out: int | None = None
     seconds: float | None = None
+    energy: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
     shown: dict[str, Any] = field(default_factory=dict)
     model_sha256: str = ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...zoo.answerer import Answerer
 from ...zoo.errors import CaseError, InputError, UsageError
 from ...zoo.tasks.prompt import PromptTask, choose_prompt
+from ..energy.items import meter_of
 from .answers import Answer
 from .assembling import asked_record
 from .live import Survey, ask_case
@@ -86,14 +87,17 @@ def _ask(
         failed: list[str] = []
         silent: list[Answer] = []
         computed = 0
-        with TranscriptWriter(path) as writer:
+        meter = meter_of(model)
+        with TranscriptWriter(path) as writer, meter:
             on_file: dict[Any, Answer] = {answer.key: answer for answer in writer.answers}
             for case in dataset.volumes():
                 told = len(failed)
                 fresh = reused = 0
                 without: list[Answer] = []
                 try:
-                    fresh, reused, without = ask_case(model, case, survey, writer, on_file, failed.append)
+                    fresh, reused, without = ask_case(
+                        model, case, survey, writer, on_file, failed.append, meter
+                    )
                 except CaseError as error:
                     failed.append(f"{case.id}: {' '.join(str(error).split())}")
                 silent += without
@@ -106,5 +110,9 @@ def _ask(
             raise CaseError(failed[0] if failed else f"{dataset.name}: no slice to ask about; try --show all")
         transcript = transcript.of_task(survey.task.name)
         reading, facts = beside_masks(transcript, dataset, survey.task, survey.rule)
-    session = {"cases_computed": computed, "cases_reused": len(dataset.cases) - computed}
+    session = {
+        "cases_computed": computed,
+        "cases_reused": len(dataset.cases) - computed,
+        "energy": meter.session(),
+    }
     return reading, {"failed": [*failed, *facts["failed"]], "session": session}

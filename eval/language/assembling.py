@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import environment, jsonnum
+from ..energy.items import Spent, summary
 from ..records import FAILED, SCORED, CaseRecord
 from ..results import Results, Scores, aggregate_to_dict
 from .aggregates import aggregates
@@ -67,6 +68,9 @@ def results_of(run: LanguageRun, reading: Reading, facts: Mapping[str, Any], fol
         "problems": problems,
         "identity": run.identity(),
     }
+    energy = summary(_spent(sheet), run.options.electricity)
+    if energy:
+        details["energy"] = energy
     main = _scores(run, scored[asked], figures[asked], sheet, details)
     return Results(
         scores=main,
@@ -251,6 +255,16 @@ def _times(sheet: Sheet) -> dict[str, Any]:
         "seconds_per_patient": {"answer": round(total / patients, 6), "total": round(total / patients, 6)},
         "seconds_per_axial_slice": round(total / slices, 8),
     }
+
+
+def _spent(sheet: Sheet) -> Iterator[Spent]:
+    """What each answer cost; a slice that was asked about several times is one slice."""
+    seen: set[tuple[str, int]] = set()
+    for patient, items in sheet.patients.items():
+        for answer in (item.answer for item in items):
+            place = answer.case, answer.slice
+            yield Spent(answer.energy, patient, int(place not in seen))
+            seen.add(place)
 
 
 def _digest(reading: Reading) -> str:

@@ -27,6 +27,7 @@ from .writer import TranscriptWriter
 
 if TYPE_CHECKING:
     from ...zoo.cases import Case
+    from ..energy.items import ItemMeter
 
 
 def load_script(path: str) -> Answerer:
@@ -67,6 +68,7 @@ def ask_case(
     writer: TranscriptWriter,
     on_file: Mapping[Any, Answer],
     told: Callable[[str], None],
+    meter: ItemMeter | None = None,
 ) -> tuple[int, int, list[Answer]]:
     """Ask about one case what is not on file yet.
 
@@ -77,6 +79,7 @@ def ask_case(
         writer: where answers go.
         on_file: key -> answer, of an earlier session.
         told: is given a line for each question that got no answer.
+        meter: of the energy of each answer.
 
     Returns:
         How many new answers there are, how many were on file, and the questions that got none, as answers
@@ -100,7 +103,7 @@ def ask_case(
                 reused += 1
                 continue
             try:
-                writer.append(_answered(model, answer, image, survey))
+                writer.append(_answered(model, answer, image, survey, meter))
                 fresh += 1
             except RunError:
                 raise
@@ -139,7 +142,9 @@ def _check_same(earlier: Answer, answer: Answer, path: Path) -> None:
             )
 
 
-def _answered(model: Answerer, answer: Answer, image: NDArray[np.uint8], survey: Survey) -> Answer:
+def _answered(
+    model: Answerer, answer: Answer, image: NDArray[np.uint8], survey: Survey, meter: ItemMeter | None
+) -> Answer:
     from dataclasses import replace
 
     text = next(prompt.text for prompt in survey.prompts if prompt.name == answer.prompt)
@@ -154,9 +159,10 @@ def _answered(model: Answerer, answer: Answer, image: NDArray[np.uint8], survey:
         answer.slice,
         answer.repeat,
     )
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     given = model.answer(question)
     seconds = round(time.perf_counter() - start, 6)
+    spent = {"answer": time.process_time() - cpu}
     reply = Reply(given) if isinstance(given, str) else given
     return replace(
         answer,
@@ -166,4 +172,5 @@ def _answered(model: Answerer, answer: Answer, image: NDArray[np.uint8], survey:
         probabilities=reply.probabilities,
         sampling=reply.sampling,
         seconds=seconds,
+        energy={} if meter is None else meter.item(spent, meter.lap()),
     )

@@ -86,18 +86,13 @@ def policy_line(run: Run) -> str:
     """By which rules misses, empties and intervals came about."""
     options = run.results.options
     unit = "cases" if run.task == "classify" else "patients"
-    rules = "; ".join(f"{key} {_plain(value)}" for key, value in run.definition.items())
     return (
         f"n counts {unit}; one without a prediction counts as a failure of the model, never as absent. "
         "Intervals: 95 %, bias-corrected and accelerated bootstrap over patients "
         f"({RESAMPLES} resamples, seed {as_markdown(options.get('seed', 0))}). "
         f"Code version {inline_code(str(run.results.code_version))}. "
-        + (f"Rules: {as_markdown(rules)}." if rules else "")
+        + (f"Rules: {as_markdown(run.rules)}." if run.definition else "")
     )
-
-
-def _plain(value: Any) -> str:
-    return ("/".join(map(str, value)) or "none") if isinstance(value, list | tuple) else str(value)
 
 
 def subgroup_table(run: Run) -> str:

@@ -94,6 +94,11 @@ class Run:
         return {key: self.results.options[key] for key in keys if key in self.results.options}
 
     @property
+    def rules(self) -> str:
+        """``definition`` in words: "preset metrics-reloaded; empty penalty; tolerance_mm 1"."""
+        return "; ".join(f"{key} {_word(value)}" for key, value in self.definition.items())
+
+    @property
     def figures(self) -> dict[str, Aggregate]:
         """Name of the figure -> mean, interval, n, missing, empty."""
         return self.scores.aggregate
@@ -354,6 +359,12 @@ def _problem(results: Results) -> str:
     return (
         "" if isinstance(results.task, str) else f"task: expected a text, got {json.dumps(results.task)[:40]}"
     )
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "/".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _positive(value: object) -> float | None:

@@ -12,7 +12,7 @@ from .errors import MissingDependencyError, VoxzooError
 
 
 def run_program(command: click.Command, name: str, stopped: str, code: Callable[[VoxzooError], int]) -> None:
-    """Run a command as a program; never returns with an error, but exits.
+    """Run a command as a program; never returns with an error, but exits. Its number is the exit code.
 
     Args:
         command: the command.
@@ -21,7 +21,7 @@ def run_program(command: click.Command, name: str, stopped: str, code: Callable[
         code: exit code of an error of voxzoo; a command that was typed wrongly exits with 2.
     """
     try:
-        command(standalone_mode=False)
+        result = command(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -31,6 +31,8 @@ def run_program(command: click.Command, name: str, stopped: str, code: Callable[
     except VoxzooError as error:
         click.echo(f"{name}: error: {error}", err=True)
         sys.exit(code(error))
+    if isinstance(result, int) and result:
+        sys.exit(result)
 
 
 def require(doing: str, extras: str, *modules: str) -> None:

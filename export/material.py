@@ -38,6 +38,10 @@ def gather(recipe: Recipe, data: Sequence[str], say: Say = lambda line: None) ->
     Raises:
         UsageError: no case left to train on, or images where volumes are expected (or the reverse).
     """
+    if recipe.task == "prompt":
+        from .language.material import PromptMaterial
+
+        return PromptMaterial(recipe, data, say)
     if recipe.task == "segment":
         return SegmentMaterial(recipe, data, say)
     return GradedMaterial(recipe, data, say) if recipe.volumes else ImageMaterial(recipe, data, say)

@@ -16,13 +16,18 @@ from typing import Any
 from ..zoo.contract import InputSpec, LicenceSpec
 from ..zoo.errors import UsageError
 from .augment import AugmentSpec
+from .language.spec import LanguageSpec
 from .typed import build, hint
 
-TASKS = ("segment", "classify")
+TASKS = ("segment", "classify", "prompt")
 OPTIMISERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("fp32", "bf16", "fp16")
-LOSSES = {"segment": ("dice+bce", "dice", "bce"), "classify": ("cross-entropy", "bce")}
+LOSSES = {
+    "segment": ("dice+bce", "dice", "bce"),
+    "classify": ("cross-entropy", "bce"),
+    "prompt": ("tokens+masks",),
+}
 KEPT = ("last", "best")
 
 
@@ -168,8 +173,9 @@ class Recipe:
         name: of the model, as in the zoo.
         version: of the weights that this recipe makes.
         network: key of ``networks.NETWORKS``.
-        input: ``InputSpec`` (volumes) or ``ImageSpec`` (2-D images; told apart by ``resize`` and the shape).
-        task: "segment" or "classify".
+        input: ``InputSpec`` (volumes) or ``ImageSpec`` (2-D images; told apart by ``resize`` and the shape);
+            ``SliceRule`` for the task "prompt".
+        task: "segment", "classify" or "prompt".
         options: what the network's constructor takes.
         regions: output channels of a segmenter.
         classes: class names of a classifier, in the order of its outputs.
@@ -178,8 +184,9 @@ class Recipe:
         min_component_mm3, min_component_share: smaller components are removed from the prediction.
         min_region_mm3: region -> volume below which it is taken for absent.
         seed: of weights, sampling and augmentation.
-        augment: ``AugmentSpec`` for volumes, ``Augment2DSpec`` for 2-D images.
+        augment: ``AugmentSpec`` for volumes, ``Augment2DSpec`` for 2-D images, ``SliceAugmentSpec`` for slices.
         licence, data, fit, pretrain, ensemble: see the classes.
+        language: of the task "prompt" only.
     """
 
     name: str
@@ -202,6 +209,7 @@ class Recipe:
     augment: Any = field(default_factory=AugmentSpec)
     pretrain: PretrainSpec = field(default_factory=PretrainSpec)
     ensemble: EnsembleSpec = field(default_factory=EnsembleSpec)
+    language: LanguageSpec = field(default_factory=LanguageSpec)
 
     def __post_init__(self) -> None:
         _one_of("", self, task=TASKS)
@@ -216,7 +224,9 @@ class Recipe:
             raise UsageError("recipe: a classifier needs 'classes' (two or more) and 'target'")
         if self.ensemble.folds and self.task != "segment":
             raise UsageError("recipe [ensemble]: folds can be averaged for segmenters only")
-        if (self.data.phantoms or self.pretrain.steps) and not self.volumes:
+        if self.task == "prompt" and self.pretrain.steps:
+            raise UsageError("recipe [pretrain]: not for prompts; give language.warm_steps")
+        if (self.data.phantoms or self.pretrain.steps) and not self.volumes and self.task != "prompt":
             raise UsageError("recipe: there are no 2-D phantoms: leave out data.phantoms and [pretrain]")
         if self.pretrain.steps and not self.data.phantoms:
             raise UsageError("recipe [pretrain]: needs phantoms; give data.phantoms")
@@ -279,12 +289,12 @@ def parse_recipe(text: str, where: str) -> Recipe:
 
 def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
     """A recipe from parsed TOML, or from what ``Recipe.to_dict`` gave."""
-    flat = _flat(values.get("input"))
-    sections = _sections(flat)
+    flat, spoken = _flat(values.get("input")), values.get("task") == "prompt"
+    sections = _spoken_sections() if spoken else _sections(flat)
     parts: dict[str, Any] = {
         key: build(kind, values.get(key, {}), f"recipe {where} [{key}]", key not in ("input", "licence"))
         for key, kind in sections.items()
-        if key in values or (flat and key == "augment")
+        if key in values or ((flat or spoken) and key == "augment")
     }
     return build(Recipe, {**values, **parts}, f"recipe {where}")
 
@@ -305,6 +315,7 @@ def _sections(flat: bool) -> dict[str, type]:
         "fit": FitSpec,
         "pretrain": PretrainSpec,
         "ensemble": EnsembleSpec,
+        "language": LanguageSpec,
     }
     if not flat:
         return {"input": InputSpec, "augment": AugmentSpec, **shared}
@@ -312,6 +323,14 @@ def _sections(flat: bool) -> dict[str, type]:
     from .augment2d import Augment2DSpec
 
     return {"input": ImageSpec, "augment": Augment2DSpec, **shared}
+
+
+def _spoken_sections() -> dict[str, type]:
+    """The dataclass behind each table of a recipe of a language model."""
+    from ..zoo.tasks.slices import SliceRule
+    from .language.spec import SliceAugmentSpec
+
+    return {**_sections(False), "input": SliceRule, "augment": SliceAugmentSpec}
 
 
 def _at_least(section: str, spec: Any, least: int, *names: str) -> None:

@@ -83,6 +83,8 @@ def advice(recipe: Recipe) -> str:
     batch = f"lower fit.batch (now {recipe.fit.batch})"
     if recipe.task == "segment":
         return f"{batch} or fit.crop (now {'x'.join(map(str, recipe.fit.crop))})"
+    if recipe.task == "prompt":
+        return f"{batch} or language.warm_batch (now {recipe.language.warm_batch})"
     return f"{batch} or input.shape (now {'x'.join(map(str, recipe.input.shape))})"
 
 

@@ -13,6 +13,7 @@ NETWORKS = {
     "cnn3d-cls": ("cnn3d_cls", "CNN3DCls"),
     "cnn3d-cls-gap": ("cnn3d_cls", "CNN3DClsGAP"),
     "mobilecoatnet": ("mobilecoatnet", "MobileCoAtNet"),
+    "llava-nano": ("llava_nano", "NanoTrainee"),
 }
 
 

@@ -171,7 +171,7 @@ def _waves(numbers: Tensor, width: int, shortest: float, longest: float) -> Tens
 
 
 class NanoTrainee(nn.Module):
-    """A llava-nano with the two heads that it is trained with and that are dropped afterwards.
+    """A llava-nano with the head that it is trained with and that is dropped afterwards.
 
     Args:
         **sizes: fields of ``NanoSpec``.
@@ -185,7 +185,29 @@ class NanoTrainee(nn.Module):
         super().__init__()
         self.llava, _ = build(NanoSpec(**sizes))
         self.mask_head = nn.Linear(self.llava.config.text_config.hidden_size, PATCH * PATCH)
+        self.register_state_dict_post_hook(_without_tied)
+        self.register_load_state_dict_pre_hook(_with_tied)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, 128, 128) normalised pixels -> (N, 64, width) states, as the LLaMA gets them."""
-        return torch.stack(list(self.llava.model.get_image_features(pixels).pooler_output))
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 128, 128) uint8 slices -> (N, 64, width) states of patches, as the LLaMA gets them."""
+        return patch_states(self.llava, images)
+
+
+def patch_states(llava: LlavaForConditionalGeneration, images: Tensor) -> Tensor:
+    """Grey uint8 slices (N, 128, 128) through tower and projector: (N, 64, width)."""
+    pixels = (images.float() / 255 - NORM) / NORM
+    found = llava.model.get_image_features(pixels[:, None].expand(-1, 3, -1, -1))
+    return torch.stack(list(found.pooler_output))
+
+
+_TIED, _KEPT = "llava.lm_head.weight", "llava.model.language_model.embed_tokens.weight"
+
+
+def _without_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, local: object) -> None:
+    """One tensor under one name: safetensors writes no tensor twice."""
+    state.pop(prefix + _TIED, None)
+
+
+def _with_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
+    if prefix + _KEPT in state:
+        state[prefix + _TIED] = state[prefix + _KEPT]

@@ -1,0 +1,209 @@
+"""A page per model: who it is, its runs with every figure, its plots, its cases and its card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+from ...eval.aggregate import Aggregate
+from ...eval.records import FAILED, SCORED, CaseRecord
+from ...eval.views.common import number
+from ..names import without_folders
+from ..runs import Run
+from .drawing import interval
+
+CASE_FIGURES = {
+    "segment": ("dice", "hd95", "nsd"),
+    "classify": ("correct", "p_true"),
+    "grade": ("correct", "gldr"),
+}
+
+
+@dataclass(frozen=True)
+class FigureLine:
+    """A figure of a run with its definition."""
+
+    title: str
+    definition: str
+    text: str
+    drawing: Markup
+    counts: str
+
+
+@dataclass(frozen=True)
+class CaseLine:
+    """A case of a run, with a link to its page."""
+
+    name: str
+    href: str
+    status: str
+    remark: str
+    cells: tuple[tuple[str, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing that stands in a file of its own.
+
+    Attributes:
+        src: its file.
+        title: below it.
+        alt: what it shows, for those who cannot see it.
+    """
+
+    src: str
+    title: str
+    alt: str
+
+
+@dataclass
+class RunPart:
+    """The part of a model's page that is about one run."""
+
+    anchor: str
+    label: str
+    task: str
+    dataset: str
+    facts: dict[str, str]
+    figures: tuple[FigureLine, ...]
+    heads: tuple[str, ...]
+    cases: tuple[CaseLine, ...]
+    plots: list[Plot] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class ModelPage:
+    """Everything on the page of a model."""
+
+    name: str
+    facts: dict[str, str]
+    parts: tuple[RunPart, ...]
+    card: Markup
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+def by_model(runs: Iterable[tuple[str, Run]]) -> dict[tuple[str, str], list[tuple[str, Run]]]:
+    """Runs, with their labels, by (name, content) of their model: equal names with other weights stay apart."""
+    out: dict[tuple[str, str], list[tuple[str, Run]]] = {}
+    for label, run in runs:
+        out.setdefault((run.model, run.content_sha256), []).append((label, run))
+    return out
+
+
+def model_facts(runs: Sequence[Run]) -> dict[str, str]:
+    """What the first run knows of its model; what nobody stated says so."""
+    run = runs[0]
+    contract: Mapping[str, Any] = run.scores.contract or {}
+    licence = contract.get("licence")
+    licence = licence if isinstance(licence, Mapping) else {}
+    training = contract.get("training")
+    training = training if isinstance(training, Mapping) else {}
+    told = {
+        "version": run.version,
+        "task": str(contract.get("task") or run.task),
+        "licence of the weights": str(licence.get("weights", "")),
+        "terms of its training data": str(licence.get("data_terms", "")),
+        "found": without_folders(run.scores.model.get("found", "")),
+        "content sha256": run.content_sha256,
+        "trained on": str(training.get("data") or training.get("dataset") or training.get("datasets") or ""),
+    }
+    return {name: text or "not stated" for name, text in told.items()}
+
+
+def run_part(anchor: str, label: str, run: Run, case_hrefs: Mapping[str, str]) -> RunPart:
+    """One run of a model.
+
+    Args:
+        anchor: its name in addresses.
+        label: what the leaderboard calls it.
+        run: to be shown.
+        case_hrefs: id of a case -> its page.
+    """
+    names = [n for n in _case_columns(run) if any(n in record.metrics for record in run.cases)]
+    shown = [run.figure(name) for name in names]
+    return RunPart(
+        anchor=anchor,
+        label=label,
+        task=run.task,
+        dataset=run.dataset,
+        facts=_run_facts(run),
+        figures=tuple(_figure_line(run, name, a) for name, a in run.figures.items()),
+        heads=tuple(f.title + (f", {f.unit}" if f.unit else "") for f in shown),
+        cases=tuple(_case_line(record, names, case_hrefs) for record in run.cases),
+        notes=tuple(_notes(run)),
+    )
+
+
+def _case_columns(run: Run) -> tuple[str, ...]:
+    return CASE_FIGURES.get(run.task) or run.headline
+
+
+def _run_facts(run: Run) -> dict[str, str]:
+    runtime, energy = run.scores.runtime, run.energy
+    parts = [str(runtime.get(key, "")) for key in ("name", "version", "device", "precision")]
+    counts = run.scores.counts
+    seconds = run.seconds_per_patient
+    options = ", ".join(f"{key} {_plain(value)}" for key, value in run.results.options.items())
+    watts = "not measured"
+    if energy is not None:
+        watts = (
+            f"{energy.joules:.3g} J [{energy.low:.3g}, {energy.high:.3g}], {energy.kind} ({energy.method})"
+        )
+    return {
+        "dataset": f"{run.dataset} ({run.results.dataset['kind']}), {counts.get('patients', 0)} patients, "
+        f"{counts.get('failed', 0)} failed",
+        "licence of the data": run.results.dataset["licence"],
+        "runtime": " ".join(part for part in parts if part) or "not stated",
+        "rules": options or "none",
+        "time per patient": f"{seconds:.3g} s" if seconds is not None else "not measured",
+        "energy of the run": watts,
+        "code": run.results.code_version[:12],
+        "data sha256": run.data_sha256[:12],
+    }
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _figure_line(run: Run, name: str, a: Aggregate) -> FigureLine:
+    shown = run.figure(name)
+    bounds = "" if a.ci95 is None else f" [{number(a.ci95[0])}, {number(a.ci95[1])}]"
+    top = 1.0 if 0 <= a.mean <= 1 else max(abs(v) for v in (a.mean, *(a.ci95 or (a.mean,))))
+    low = min(0.0, a.mean, *(a.ci95 or (0.0,)))
+    return FigureLine(
+        shown.title + (f", {shown.unit}" if shown.unit else ""),
+        shown.definition,
+        number(a.mean) + bounds,
+        interval(a, low, top),
+        f"{a.n} / {a.missing} / {a.empty}",
+    )
+
+
+def _case_line(record: CaseRecord, names: Sequence[str], hrefs: Mapping[str, str]) -> CaseLine:
+    cells = tuple(
+        (number(record.metrics[name]), record.metrics[name]) if name in record.metrics else ("–", None)
+        for name in names
+    )
+    status = "" if record.status == SCORED else record.status
+    return CaseLine(record.case, hrefs.get(record.case, ""), status, record.reason, cells)
+
+
+def _notes(run: Run) -> list[str]:
+    out = []
+    failed = [record for record in run.cases if record.status == FAILED]
+    if failed:
+        out.append(f"{len(failed)} of {len(run.cases)} cases have no prediction; they count as failures.")
+    seen = run.scores.seen_in_training
+    if seen:
+        out.append(f"Not held out: the model was trained on {len(seen)} of these cases.")
+    undefined = ", ".join(f"{name} ({count})" for name, count in run.scores.undefined.items())
+    if undefined:
+        out.append(f"Patients left out of a mean because the value is undefined: {undefined}.")
+    return out

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ...zoo.errors import RunError, UsageError, VoxzooError
 from ...zoo.tasks.prompt import Prompt, PromptTask
 from ...zoo.tasks.slices import SliceRule
 from ...zoo.userfile import run_file
+from .ahead import in_order
 from .answers import Answer
 from .naming import SCRIPT
 from .writer import TranscriptWriter
@@ -42,6 +43,10 @@ def load_script(path: str) -> Answerer:
     if not isinstance(model, Answerer):
         raise UsageError(f"{file}: sets no MODEL with name, content_hash and answer(question)")
     return model
+
+
+_Due = tuple[Answer, NDArray[np.uint8]]
+"""An answer without its text, and the image it is about."""
 
 
 @dataclass(frozen=True)
@@ -81,36 +86,53 @@ def ask_case(
         told: is given a line for each question that got no answer.
         meter: of the energy of each answer.
 
+    A model with an attribute ``concurrency`` above 1 is asked so many questions at once, from several
+    threads; its answers are written in the order of the questions. One with ``settings`` has them compared
+    with the ``sampling`` of answers on file.
+
     Returns:
         How many new answers there are, how many were on file, and the questions that got none, as answers
         without a text.
 
     Raises:
-        RunError: an answer on file is one to another image, prompt or model.
+        RunError: an answer on file is one to another image, prompt or model, or with other settings.
     """
     from ...zoo.slices2d import open_slices
 
     slices = open_slices(case, survey.rule)
-    fresh = reused = 0
+    kept: list[int] = []
+    reused: list[int] = []
     silent: list[Answer] = []
-    for index in slices.indices:
-        image = slices.image(index)
-        digest = hashlib.sha256(image.tobytes()).hexdigest()
-        for answer in _blank(model, case.id, index, digest, survey):
-            earlier = on_file.get(answer.key)
-            if earlier is not None:
-                _check_same(earlier, answer, writer.path)
-                reused += 1
-                continue
-            try:
-                writer.append(_answered(model, answer, image, survey, meter))
-                fresh += 1
-            except RunError:
-                raise
-            except VoxzooError as error:
-                told(f"{case.id}: slice {index}, repeat {answer.repeat}: {' '.join(str(error).split())}")
-                silent.append(answer)
-    return fresh, reused, silent
+
+    def due() -> Iterator[_Due]:
+        for index in slices.indices:
+            image = slices.image(index)
+            digest = hashlib.sha256(image.tobytes()).hexdigest()
+            for answer in _blank(model, case.id, index, digest, survey):
+                earlier = on_file.get(answer.key)
+                if earlier is None:
+                    yield answer, image
+                else:
+                    _check_same(earlier, answer, model, writer.path)
+                    reused.append(index)
+
+    def ask(one: _Due) -> _Given:
+        return _ask(model, *one, survey, alone=most == 1)
+
+    def keep(one: _Due, given: _Given | VoxzooError) -> None:
+        answer, _ = one
+        if isinstance(given, RunError):
+            raise given
+        if isinstance(given, VoxzooError):
+            told(f"{case.id}: slice {answer.slice}, repeat {answer.repeat}: {' '.join(str(given).split())}")
+            silent.append(answer)
+        else:
+            writer.append(_filled(answer, given, meter))
+            kept.append(answer.slice)
+
+    most = getattr(model, "concurrency", 1)
+    in_order(ask, due(), keep, most)
+    return len(kept), len(reused), silent
 
 
 def _blank(model: Answerer, case: str, index: int, digest: str, survey: Survey) -> Iterator[Answer]:
@@ -133,20 +155,36 @@ def _blank(model: Answerer, case: str, index: int, digest: str, survey: Survey) 
             )
 
 
-def _check_same(earlier: Answer, answer: Answer, path: Path) -> None:
-    for name in ("model_sha256", "prompt_sha256", "image_sha256"):
-        if getattr(earlier, name) != getattr(answer, name):
+def _check_same(earlier: Answer, answer: Answer, model: Answerer, path: Path) -> None:
+    pairs = [
+        (name.removesuffix("_sha256"), getattr(earlier, name), getattr(answer, name))
+        for name in ("model_sha256", "prompt_sha256", "image_sha256")
+    ]
+    pairs += [(name, earlier.sampling.get(name), value) for name, value in _settings(model).items()]
+    for name, found, wanted in pairs:
+        if found != wanted:
             raise RunError(
-                f"{path}:{earlier.line}: holds an answer with another {name.removesuffix('_sha256')}; "
-                "give another --out, or --overwrite to ask again"
+                f"{path}:{earlier.line}: holds an answer with another {name}; give another --out, or "
+                "--overwrite to ask again"
             )
 
 
-def _answered(
-    model: Answerer, answer: Answer, image: NDArray[np.uint8], survey: Survey, meter: ItemMeter | None
-) -> Answer:
-    from dataclasses import replace
+def _settings(model: Answerer) -> dict[str, Any]:
+    """What changes a model's answers beside its content, for those that say it."""
+    return dict(getattr(model, "settings", {}))
 
+
+@dataclass(frozen=True)
+class _Given:
+    """A reply, and what it took."""
+
+    reply: Reply
+    seconds: float
+    cpu_seconds: float
+
+
+def _ask(model: Answerer, answer: Answer, image: NDArray[np.uint8], survey: Survey, alone: bool) -> _Given:
+    """Ask one question; CPU time is of the process where it is ``alone``, else of this thread."""
     text = next(prompt.text for prompt in survey.prompts if prompt.name == answer.prompt)
     question = Question(
         answer.task,
@@ -159,11 +197,15 @@ def _answered(
         answer.slice,
         answer.repeat,
     )
-    start, cpu = time.perf_counter(), time.process_time()
+    clock = time.process_time if alone else time.thread_time
+    start, cpu = time.perf_counter(), clock()
     given = model.answer(question)
-    seconds = round(time.perf_counter() - start, 6)
-    spent = {"answer": time.process_time() - cpu}
-    reply = Reply(given) if isinstance(given, str) else given
+    seconds, spent = time.perf_counter() - start, clock() - cpu
+    return _Given(Reply(given) if isinstance(given, str) else given, round(seconds, 6), spent)
+
+
+def _filled(answer: Answer, given: _Given, meter: ItemMeter | None) -> Answer:
+    reply = given.reply
     return replace(
         answer,
         raw=reply.text,
@@ -171,6 +213,6 @@ def _answered(
         tokens_out=reply.tokens_out,
         probabilities=reply.probabilities,
         sampling=reply.sampling,
-        seconds=seconds,
-        energy={} if meter is None else meter.item(spent, meter.lap()),
+        seconds=given.seconds,
+        energy={} if meter is None else meter.item({"answer": given.cpu_seconds}, meter.lap()),
     )

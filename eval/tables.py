@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..zoo.errors import MissingDependencyError
-from .records import CaseRecord, flatten
+from .jsonlines import flatten
+from .records import CaseRecord
 from .results import Scores
 
 PIP_LINE = 'pip install "voxzoo[parquet]"'

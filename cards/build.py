@@ -23,6 +23,7 @@ from .result_sections import (
     COST_HEADER,
     answer_lines,
     confusion_table,
+    cost_notes,
     cost_row,
     data_lines,
     failures,
@@ -248,7 +249,8 @@ def _figures(figures: Mapping[str, str]) -> str:
 def _cost(subject: Subject, runs: Mapping[str, Run]) -> str:
     lines = [statement(f.title, subject.stated[f.key]) for f in FIELDS if f.section == "Cost"]
     rows = [cost_row(label, run) for label, run in runs.items()]
-    costs = [table(COST_HEADER, rows, left=3), PER_SLICE] if rows else []
+    notes = dict.fromkeys(note for run in runs.values() for note in cost_notes(run))
+    costs = [table(COST_HEADER, rows, left=3), PER_SLICE, *notes] if rows else []
     return "\n\n".join(["## Time, energy, CO2", *costs, bullets(lines)])
 
 

@@ -160,7 +160,9 @@ def push(
 @command.command(cls=Many)
 @click.argument("kind", type=click.Choice(KINDS))
 @runs_option
-@click.option("--metric", help="Figure to draw.  [default: the deciding one of the task]")
+@click.option(
+    "--metric", multiple=True, help="Figure to draw; may be repeated.  [default: those of the task]"
+)
 @click.option("--curve", type=PATH, multiple=True, help="curve.csv of a training, for the kind curve.")
 @click.option("--theme", type=click.Choice(["light", "dark", "inline"]), default="light", show_default=True)
 @mixed_option
@@ -168,7 +170,7 @@ def push(
 def plot(
     kind: str,
     runs: tuple[str, ...],
-    metric: str | None,
+    metric: tuple[str, ...],
     curve: tuple[Path, ...],
     theme: str,
     mixed: bool,
@@ -177,7 +179,7 @@ def plot(
     """Draw a figure of runs: KIND as SVG or PNG, by the ending of --out."""
     from .plots import draw, save
 
-    drawn = draw(kind, _read(runs), metric=metric, curves=curve, theme=theme, mixed=mixed)
+    drawn = draw(kind, _read(runs), metrics=metric, curves=curve, theme=theme, mixed=mixed)
     save(drawn, out, theme)
     click.echo(f"Saved: {out}")
 

@@ -7,21 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..eval.energy.carbon import Grid
+from ..eval.energy.reading import Energy as Reading
 from ..eval.results import Results
 from ..zoo.errors import RunError
 
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy of a run.
+    """Energy of a run's inference.
 
     Attributes:
-        joules: best estimate, over all that was timed.
+        joules: best estimate, over all that was metered.
         low, high: between which it lies.
         method: by which meter or formula.
         measured: whether a sensor was read; False for an estimate.
-        slices: axial slices it was spent on; 0 where not known.
-        grams: of CO2 equivalents; None where no grid was given.
+        covers: what was metered.
+        per_slice, low_per_slice, high_per_slice: joules per axial slice; None where not known.
+        grams_per_slice: of CO2 equivalents per axial slice; None where not known.
+        grid: the electricity that the CO2 was computed with, in words; "" where it was not.
     """
 
     joules: float
@@ -29,33 +33,17 @@ class Energy:
     high: float
     method: str
     measured: bool
-    slices: int
-    grams: float | None = None
+    covers: str = ""
+    per_slice: float | None = None
+    low_per_slice: float | None = None
+    high_per_slice: float | None = None
+    grams_per_slice: float | None = None
+    grid: str = ""
 
     @property
     def kind(self) -> str:
         """Either "measured" or "estimated"."""
         return "measured" if self.measured else "estimated"
-
-    @property
-    def per_slice(self) -> float | None:
-        """Joules per axial slice, of the same slices as the run's seconds; None where not known."""
-        return self.joules / self.slices if self.slices else None
-
-    @property
-    def low_per_slice(self) -> float | None:
-        """The lower bound of ``per_slice``."""
-        return self.low / self.slices if self.slices else None
-
-    @property
-    def high_per_slice(self) -> float | None:
-        """The upper bound of ``per_slice``."""
-        return self.high / self.slices if self.slices else None
-
-    @property
-    def grams_per_slice(self) -> float | None:
-        """CO2 equivalents per axial slice; None where not known."""
-        return None if self.grams is None or not self.slices else self.grams / self.slices
 
 
 def energy_of(results: Results, source: str) -> Energy | None:
@@ -65,25 +53,34 @@ def energy_of(results: Results, source: str) -> Energy | None:
         RunError: the file has an energy record that says half of what it has to.
     """
     plain = results.scores.details.get("energy")
-    if plain is None or plain.get("joules") is None:
-        return None
     try:
-        return _energy(plain, results.scores.counts)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return None if not plain or plain["joules"] is None else _energy(plain)
+    except (KeyError, TypeError, ValueError, AttributeError, RunError) as error:
         raise RunError(f"{source}: damaged: energy: {type(error).__name__} {error}") from error
 
 
-def _energy(plain: Mapping[str, Any], counts: Mapping[str, int]) -> Energy:
-    joules, low, high = (float(plain[key]) for key in ("joules", "low", "high"))
+def _energy(plain: Mapping[str, Any]) -> Energy:
+    whole, each = Reading.from_dict(plain), Reading.from_dict(plain["per_axial_slice"])
+    for one in (whole, each):
+        if one.joules is not None:
+            _check(one)
+    thousand = plain["gco2e_per_1000_slices"]["grams"]
+    return Energy(
+        whole.joules or 0.0,
+        whole.low or 0.0,
+        whole.high or 0.0,
+        str(whole.method),
+        bool(whole.measured),
+        str(whole.covers),
+        each.joules,
+        each.low,
+        each.high,
+        None if thousand is None else float(thousand) / 1000,
+        str(Grid(**plain["grid"])) if thousand is not None else "",
+    )
+
+
+def _check(one: Reading) -> None:
+    joules, low, high = (float(value) for value in (one.joules, one.low, one.high))  # type: ignore[arg-type]
     if not (math.isfinite(low + high) and 0 <= low <= joules <= high):
         raise ValueError(f"{joules} J is not between {low} and {high}")
-    grams = plain.get("co2_grams")
-    return Energy(
-        joules,
-        low,
-        high,
-        str(plain["method"]),
-        bool(plain["measured"]),
-        int(plain.get("axial_slices", counts.get("axial_slices", 0))),
-        None if grams is None else float(grams),
-    )

@@ -243,6 +243,15 @@ def cost_row(label: str, run: Run) -> list[str]:
     return [*row, *slow, band, f"{energy.kind} ({energy.method})", rounded(energy.grams_per_slice)]
 
 
+def cost_notes(run: Run) -> list[str]:
+    """What the meter saw, and the electricity that the CO2 is of."""
+    energy = run.energy
+    if energy is None:
+        return []
+    about = f"Energy covers: {energy.covers}." if energy.covers else ""
+    return [as_markdown(note) for note in (about, f"CO2 by {energy.grid}." if energy.grid else "") if note]
+
+
 COST_HEADER = (
     "run",
     "runtime",

@@ -1,0 +1,47 @@
+"""Figures of finished runs, for notebooks, files and pages.
+
+Every function takes runs and gives a ``matplotlib.figure.Figure``, whose label says in words what is seen
+(its alternative text). Colours are those of Okabe and Ito, told apart with colour blindness too; what a
+colour says a marker, a line or a word says as well.
+
+Example:
+    >>> from voxzoo.cards import plots
+    >>> "box" in plots.KINDS
+    True
+"""
+
+from typing import TYPE_CHECKING
+
+from ...rasterize.lazy import lazy
+
+if TYPE_CHECKING:
+    from .boxes import box as box
+    from .classes import confusion as confusion
+    from .classes import reliability as reliability
+    from .curves import curve as curve
+    from .kinds import KINDS as KINDS
+    from .kinds import available as available
+    from .kinds import draw as draw
+    from .pareto import pareto as pareto
+    from .style import save as save
+    from .style import svg as svg
+    from .votes import gldr as gldr
+    from .votes import risk_coverage as risk_coverage
+
+_HOMES = {
+    "KINDS": "kinds",
+    "available": "kinds",
+    "box": "boxes",
+    "confusion": "classes",
+    "curve": "curves",
+    "draw": "kinds",
+    "gldr": "votes",
+    "pareto": "pareto",
+    "reliability": "classes",
+    "risk_coverage": "votes",
+    "save": "style",
+    "svg": "style",
+}
+
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ...zoo.errors import RunError
 from ...zoo.runtimes.base import RuntimeInfo
 from .. import environment, files
-from ..records import cache_key, check_same_run
+from ..jsonlines import check_same_run
+from ..records import cache_key
 from ..results import Results
 from .assembling import answer_lines, results_of
 from .gldr_figure import gldr_svg

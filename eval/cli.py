@@ -34,7 +34,9 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.group(
     context_settings=HELP, invoke_without_command=True, subcommand_metavar="[compare [OPTIONS] RUN...]"
 )
-@click.option("--model", "-m", help="Model file, zoo name (zoo list), URL or replay:FILE.")
+@click.option(
+    "--model", "-m", help="Model file, zoo name (zoo list), URL, replay:FILE, transformers:DIR or openai:URL."
+)
 @click.option("--data", "-d", help="Folder of patients or images, .csv or 'phantom'.  [default: phantom]")
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), help="Run folder.  [default: runs/MODEL-DATA-HASH]"
@@ -80,10 +82,17 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.option("--plane", help="Shown slices: axial, coronal or sagittal.")
 @click.option("--show", help="Shown slices: all, tumour or inner.")
 @click.option("--modality", help="Shown image: flair, t1, t1ce or t2.")
+@click.option("--temperature", type=float, default=0.0, show_default=True, help="0: the likeliest token.")
+@click.option("--grammar", default="auto", show_default=True, help="auto: answers follow the task's; none.")
+@click.option(
+    "--concurrency", type=int, default=1, show_default=True, help="Questions to an endpoint at once."
+)
+@click.option("--price-in", type=float, help="Of a million tokens read, for the cost.")
+@click.option("--price-out", type=float, help="Of a million tokens written.")
 @click.option("--country", help="Whose electricity, for CO2: FRA, Germany, ...  [default: world average]")
 @click.option("--grid", type=float, help="g of CO2 equivalent per kWh, instead of the table's.")
 @click.option("--pue", type=float, default=1.0, show_default=True, help="What the site adds to each kWh.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of bootstrap and sampling.")
 @click.option("--baseline/--no-baseline", default=True, help="Score a trivial baseline too.  [default: yes]")
 @click.option("--parquet", is_flag=True, help="Write cases.parquet too.")
 @click.option("--overwrite", is_flag=True, help="Replace what the run folder holds.")

@@ -20,8 +20,10 @@ RULES = ("protocol", "parser", "vote", "no_slices", "slices", "unanswered", "poo
 """By which answers of language models are scored."""
 QUESTIONS = ("prompt", "repeats", "plane", "show", "modality")
 """What live language models are asked."""
+ASKING = ("temperature", "grammar", "concurrency", "price_in", "price_out")
+"""How they are asked, and what it costs."""
 TASKS_OF = {
-    **dict.fromkeys((*RULES, *QUESTIONS), PROMPT_TASKS),
+    **dict.fromkeys((*RULES, *QUESTIONS, *ASKING), PROMPT_TASKS),
     "assumed": ("grade",),
     "preset": ("segment",),
     "empty": ("segment", *PROMPT_TASKS),
@@ -29,6 +31,8 @@ TASKS_OF = {
     "save_masks": ("segment",),
 }
 """Options that are about some tasks only, and which."""
+WHOLE = {"threads": 1, "workers": 0, "limit": 1, "seed": 0, "repeats": 1, "concurrency": 1}
+"""Options that are whole numbers, and their least."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Options(ScoreOptions):
         save_masks: folder for the predicted masks, or None.
         baseline: whether a trivial baseline is scored on the same cases: the FLAIR threshold beside masks,
             the most frequent class beside classes.
-        seed: of the bootstrap.
+        seed: of the bootstrap, and of the answers of a live language model above temperature 0.
         parquet: also write ``cases.parquet``.
         overwrite: replace what the run folder holds.
         protocol: of language models: "paper", "answered" or "all"; see ``voxzoo.eval.language.protocols``.
@@ -90,6 +94,10 @@ class Options(ScoreOptions):
         prompt: of a live language model: a name, "all" of them, or a text file.
         repeats: how often it is asked the same.
         plane, show, modality: which slices it is shown; None leaves it to the task.
+        temperature: 0 takes the likeliest token; above it is drawn, each question with a seed of its own.
+        grammar: "auto": answers follow the task's grammar where the runtime can; "none": they are free.
+        concurrency: questions that an endpoint is asked at once.
+        price_in, price_out: of a million tokens read and written, for the cost; None: not stated.
         country, grid, pue: whose electricity: ISO code of three letters or name (None: the world's average);
             g of CO2 equivalent per kWh instead of the table's; what the site adds to each kWh.
     """
@@ -124,6 +132,11 @@ class Options(ScoreOptions):
     plane: str | None = None
     show: str | None = None
     modality: str | None = None
+    temperature: float = 0.0
+    grammar: str = "auto"
+    concurrency: int = 1
+    price_in: float | None = None
+    price_out: float | None = None
     country: str | None = None
     grid: float | None = None
     pue: float = 1.0
@@ -133,8 +146,9 @@ class Options(ScoreOptions):
         known = (AUTO, *TASKS, *PROMPT_TASKS)
         if self.task not in known and not is_prompt_task(self.task):
             raise UsageError(f"task: got {self.task!r}, expected one of {', '.join(known)}, or a .py file")
-        for name, least in (("threads", 1), ("workers", 0), ("limit", 1), ("seed", 0), ("repeats", 1)):
+        for name, least in WHOLE.items():
             _whole(name, getattr(self, name), least)
+        self._check_asking()
         for name in ("contract", "save_masks"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
@@ -143,6 +157,14 @@ class Options(ScoreOptions):
         if self.cases is not None:
             object.__setattr__(self, "cases", tuple(self.cases))
         _ = self.electricity
+
+    def _check_asking(self) -> None:
+        if self.grammar not in ("auto", "none"):
+            raise UsageError(f"grammar: got {self.grammar!r}, expected auto or none")
+        for name in ("temperature", "price_in", "price_out"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= _number(name, value) < math.inf:
+                raise UsageError(f"{name}: got {value!r}, expected 0 or more")
 
     @property
     def scoring(self) -> ScoreOptions:

@@ -64,7 +64,8 @@ def live(
     def read(folder: Path | None, watcher: Watcher) -> tuple[Reading, dict[str, Any]]:
         return _ask(model, dataset, survey, folder, watcher)
 
-    asked = Asked(model.name, f"asked live, {model.content_hash[:12]}", model.content_hash, runtime("live"))
+    ran = getattr(model, "runtime", None) or runtime("live")
+    asked = Asked(model.name, f"asked live, {model.content_hash[:12]}", model.content_hash, ran)
     work = Work.of(
         task.name,
         protocols[options.protocol],

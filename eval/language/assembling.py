@@ -21,6 +21,7 @@ from .references import SliceMask
 from .scored import Scored
 from .scoring import Reading
 from .selective import filters, judge, risk_coverage
+from .usage import usage
 
 if TYPE_CHECKING:
     from .run import LanguageRun
@@ -68,6 +69,9 @@ def results_of(run: LanguageRun, reading: Reading, facts: Mapping[str, Any], fol
         "problems": problems,
         "identity": run.identity(),
     }
+    used = usage(reading.transcript.answers, run.options.price_in, run.options.price_out)
+    if used:
+        details["usage"] = used
     energy = summary(_spent(sheet), run.options.electricity)
     if energy:
         details["energy"] = energy

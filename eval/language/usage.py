@@ -30,6 +30,7 @@ def usage(
         >>> usage([answer])["cost"]
         'not stated'
     """
+    answers = [answer for answer in answers if answer.raw or answer.tokens_in is not None]  # those that came
     read = [answer.tokens_in for answer in answers if answer.tokens_in is not None]
     written = [answer.tokens_out for answer in answers if answer.tokens_out is not None]
     if not read and not written:

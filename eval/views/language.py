@@ -107,7 +107,15 @@ def notes(results: Results) -> list[str]:
         )
     if "auc_from" in scoring["facts"]:
         lines.append(f"AUC from {scoring['facts']['auc_from']}.")
+    lines += _usage(details.get("usage"))
     return [*lines, *_consistency(details), *_selective(details), *_problems(details)]
+
+
+def _usage(used: dict[str, Any] | None) -> list[str]:
+    if not used:
+        return []
+    cost = used["cost"] if isinstance(used["cost"], str) else f"{used['cost']:.6g}"
+    return [f"Tokens: {used['tokens_in']} read, {used['tokens_out']} written; cost {cost}."]
 
 
 def _consistency(details: dict[str, Any]) -> list[str]:

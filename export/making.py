@@ -29,6 +29,8 @@ def finish(
 ) -> Iterator[str]:
     """Calibrate (classifiers), export, and prove that the file computes what torch does.
 
+    A language model becomes GGUF instead: see ``language/shipping.py``.
+
     Args:
         recipe: with its steps settled.
         network: trained.
@@ -44,6 +46,11 @@ def finish(
         ModelError: the exported file differs from torch beyond rounding.
     """
     facts: dict[str, Any] = {**task.describe(), "scores": dict(scores) if scores else None}
+    if recipe.task == "prompt":
+        from .language.shipping import ship
+
+        yield from ship(recipe, task.deployed(network), facts, folder)
+        return
     degrees = 1.0
     if isinstance(task, ClassifyTask):
         found = task.calibration(network)

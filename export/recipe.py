@@ -184,7 +184,7 @@ class Recipe:
         min_component_mm3, min_component_share: smaller components are removed from the prediction.
         min_region_mm3: region -> volume below which it is taken for absent.
         seed: of weights, sampling and augmentation.
-        augment: ``AugmentSpec`` for volumes, ``Augment2DSpec`` for 2-D images, ``SliceAugmentSpec`` for slices.
+        augment: ``AugmentSpec`` for volumes, ``Augment2DSpec`` for images, ``SliceAugmentSpec`` for slices.
         licence, data, fit, pretrain, ensemble: see the classes.
         language: of the task "prompt" only.
     """

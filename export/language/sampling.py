@@ -27,7 +27,7 @@ Arrays = tuple[NDArray[Any], ...]
 
 
 class SlicePool:
-    """Slices to draw from: a case first, then one of its slices, so that no large tumour outweighs a small one.
+    """Slices to draw from: a case first, then one of its slices: no large tumour outweighs a small one.
 
     Args:
         slices: of any number of cases.
@@ -82,9 +82,10 @@ class ConversationSampler:
         self.steps, self.first, self.tokens = steps, first, build_tokenizer()
 
     def batch(self, step: int) -> Arrays:
-        """Images and masks (B, H, W) uint8, the arrays of ``Packed``, and (2,) float32: sigma, is it warm yet.
+        """Images and masks (B, H, W) uint8, the arrays of ``Packed``, and (2,) float32: sigma, and
+        1 where questions are asked.
 
-        In the first steps nothing is asked: the rows of conversations are empty.
+        In the first steps nothing is asked; the rows of conversations are empty then.
         """
         warm = step < self.language.warm_steps
         size = self.language.warm_batch if warm else self.size
@@ -140,7 +141,7 @@ class ConversationSampler:
         return out
 
     def _outlined(self, step: int) -> bool:
-        """Whether polygons are asked for: of a whole batch or of none of it, so that rows are of one length."""
+        """Whether polygons are asked for: of a whole batch or of none of it, for rows of one length."""
         share = np.random.default_rng([self.seed, 9, step]).random()
         return "polygon" in self.language.tasks and share < self.language.polygon_share
 
@@ -151,7 +152,7 @@ class ConversationSampler:
 
 
 def moved_outline(points: NDArray[np.int64], mask: NDArray[np.bool_], warp: vary.Warp) -> NDArray[np.int64]:
-    """An outline under a warp, whole pixels inside the box of the moved mask, clockwise from the north-most."""
+    """An outline under a warp: whole pixels in the moved mask's box, clockwise from the north-most."""
     if not mask.any():
         return points[:0]
     if mask.sum() < FEW_PIXELS:

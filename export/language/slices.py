@@ -94,8 +94,8 @@ def spread(slices: Sequence[Slice], most: int) -> list[Slice]:
 def image_slice(case: ImageCase, size: tuple[int, int]) -> Slice | None:
     """A 2-D image with its mask in the folder ``masks`` beside ``images``, or without tumour; else None.
 
-    The class "no_tumor" (or "none") says that there is none; facts ``plane`` and ``modality`` say what is shown,
-    in their absence axial T1.
+    The class "no_tumor" (or "none") says that there is none; facts ``plane`` and ``modality`` say what is
+    shown, in their absence axial T1.
 
     Raises:
         CaseError: a file cannot be read, or image and mask differ in size.

@@ -1,7 +1,7 @@
 """Answers of a llava-nano that is still in torch, greedily and by the tasks' grammars: for validation.
 
-Between two numbers of an answer nothing is to be decided but where a polygon ends, so the fixed tokens are fed
-along with the numbers, and only numbers are chosen: the same answers as a search under the grammar gives.
+Between two numbers of an answer nothing is to be decided but where a polygon ends, so the fixed tokens are
+fed along with the numbers, and only numbers are chosen: the same answers as under the grammar.
 """
 
 from __future__ import annotations

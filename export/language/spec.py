@@ -1,4 +1,4 @@
-"""What a recipe of a language model says besides: its tasks, its data of slices, its curriculum, its images."""
+"""What a recipe of a language model says besides: tasks, slices, curriculum, and how images are varied."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class LanguageSpec:
         polygon_share: share of the steps that ask for polygons, which cost most of the time.
         warm_steps: first steps, in which the tower alone learns to tell tumour from brain in every patch.
         warm_batch: images per step of those.
-        sigma: deviation, in pixels, of the Gaussian that a coordinate's label is spread by: at first, and at the
-            end; linear in between.
+        sigma: deviation, in pixels, of the Gaussian that a coordinate's label is spread by: at first, and at
+            the end; linear in between.
         mask_weight: of the patch masks beside the answers, after the first steps.
         least_weight: of the tokens between the numbers, beside the numbers.
     """

@@ -3,8 +3,8 @@
 The model knows four tasks in the wordings of ``zoo/tasks``. Whatever stands fixed in a prompt, between the
 places where plane and modality are put in, is one token, and so are the brackets between two numbers of an
 answer: a question costs four tokens and a point four. All other text falls back to byte-level BPE, cut into
-words by the rule of Llama 3, which llama.cpp calls ``llama-bpe``; so any text can be asked, but only that of the
-tasks is understood.
+words by the rule of Llama 3, which llama.cpp calls ``llama-bpe``; so any text can be asked, but only that of
+the tasks is understood.
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ H. Liu et al., Visual Instruction Tuning (2023); X. Zhai et al., Sigmoid Loss fo
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -122,15 +124,16 @@ def config_of(spec: NanoSpec) -> LlavaConfig:
 
 def build_processor() -> LlavaProcessor:
     """Grey or colour images of 128 x 128 (others are resized to it) and text as the model's input."""
-    from transformers import LlavaProcessor, SiglipImageProcessor
-
     tokens = build_tokenizer()
-    images = SiglipImageProcessor(
-        size={"height": SIDE, "width": SIDE},
-        image_mean=[NORM] * 3,
-        image_std=[NORM] * 3,
-        do_convert_rgb=True,
-    )
+    with quiet():
+        from transformers import LlavaProcessor, SiglipImageProcessor
+
+        images = SiglipImageProcessor(
+            size={"height": SIDE, "width": SIDE},
+            image_mean=[NORM] * 3,
+            image_std=[NORM] * 3,
+            do_convert_rgb=True,
+        )
     return LlavaProcessor(
         images,
         tokens,
@@ -143,8 +146,25 @@ def build_processor() -> LlavaProcessor:
 
 def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
     """Write the checkpoint as ``transformers`` does: config, safetensors, tokenizer and processor."""
-    model.save_pretrained(folder)
-    build_processor().save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
+        build_processor().save_pretrained(folder)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Errors only from ``transformers``, and no progress bars; afterwards as before."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 @torch.no_grad()

@@ -48,6 +48,8 @@ class Reply:
         tokens_in, tokens_out: None when not known.
         probabilities: class -> probability, where the model gives real ones.
         sampling: temperature, seed and the like.
+        distributions: where the model gives them: for each number of the answer, in its order, the
+            probabilities (n,) of the values 0, 1, ... there. They are in no transcript.
     """
 
     text: str
@@ -55,6 +57,7 @@ class Reply:
     tokens_out: int | None = None
     probabilities: dict[str, float] | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
+    distributions: tuple[NDArray[np.float64], ...] = ()
 
 
 @runtime_checkable

@@ -102,6 +102,23 @@ class Grammar:
         """Whether nothing more may follow."""
         return state <= {None}
 
+    def next_chars(self, state: State, most: int = 16) -> frozenset[str] | None:
+        """The characters that may come next; None if they are more than ``most``, which is free text.
+
+        Example:
+            >>> grammar = Grammar.parse('root ::= [0-2] [a-z]')
+            >>> sorted(grammar.next_chars(grammar.start))
+            ['0', '1', '2']
+            >>> grammar.next_chars(grammar.after(grammar.start, "1")) is None
+            True
+        """
+        chars: set[str] = set()
+        for top in {stack[0] for stack in state if stack is not None}:
+            if top.negated or sum(ord(high) - ord(low) + 1 for low, high in top.ranges) > most:
+                return None
+            chars.update(chr(code) for low, high in top.ranges for code in range(ord(low), ord(high) + 1))
+        return frozenset(chars) if len(chars) <= most else None
+
     def _step(self, state: State, char: str) -> State:
         key = (state, char)
         if key not in self._known:

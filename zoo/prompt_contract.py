@@ -1,7 +1,8 @@
 """The contract of a language model: which questions it answers, in which words, about which images.
 
 It stands as JSON under ``voxzoo.contract`` among the key-values of the TEXT model's GGUF, and names the
-vision part that belongs to it, the mmproj, by file name and hash. Like every contract it is complete and strict.
+vision part that belongs to it, the mmproj, by file name and hash. Like every contract it is complete and
+strict.
 """
 
 from __future__ import annotations

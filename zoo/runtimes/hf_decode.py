@@ -58,8 +58,34 @@ class Chooser:
         out[0, chosen] = 0
         return out
 
-    def choose(self, logits: NDArray[np.float32]) -> int:
+    @property
+    def state(self) -> State:
+        """Where in the grammar the answer is; empty without a grammar."""
+        return self._state
+
+    def force(self, ids: Sequence[int], n_vocab: int) -> None:
+        """Go on with tokens that nobody was asked for, since the grammar leaves no others.
+
+        Each takes its noise with it, so that those drawn later are the same as if all had been asked for.
+
+        Raises:
+            ModelError: the grammar does not go on like that.
+        """
+        for token in ids:
+            if self._noise is not None:
+                self._noise.gumbel(size=n_vocab)
+            if not self._take(token):
+                raise ModelError(
+                    f"token {token} does not go on from {self._text[-40:]!r} as the grammar asks"
+                )
+            self.ids.append(token)
+
+    def choose(self, logits: NDArray[np.float32], among: Sequence[int] | None = None) -> int:
         """The next token's id, from logits (V,).
+
+        Args:
+            logits: of all tokens.
+            among: the tokens that may follow, if fewer than the grammar lets.
 
         Raises:
             ModelError: logits that are no numbers, or no token that the grammar lets follow.
@@ -69,6 +95,10 @@ class Chooser:
         scores = logits.astype(np.float64)
         if self._noise is not None:
             scores = scores / self._temperature + self._noise.gumbel(size=len(scores))
+        if among is not None:
+            kept = np.full_like(scores, -np.inf)
+            kept[list(among)] = scores[list(among)]
+            scores = kept
         for token in self._candidates(scores):
             if self._take(token):
                 self.ids.append(token)

@@ -1,0 +1,266 @@
+"""Language models in llama.cpp: a text GGUF and its mmproj, asked about slices.
+
+The image stands first and is read once: further questions about it go on from there. Answers follow the
+task's grammar, by slots where the vocabulary writes numbers as single tokens. A grade comes with the real
+probabilities of its classes, each number decoded by slots with its distribution.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..answerer import Question, Reply
+from ..chat import conversation
+from ..errors import InputError, UsageError
+from ..ggufpair import GgufPair
+from ..grammar import Grammar
+from ..sampling import Sampling
+from ..tasks.grade import CLASSES
+from .base import RuntimeInfo
+from .hf_decode import CHOICE, Chooser, class_tokens, softmax_of
+from .llamacpp_native import Native, Settings, check_gpu, offers_gpu, version
+from .llamacpp_probe import probe
+from .slots import SlotWords, decode_slots
+from .threads import default_threads
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["DECODINGS", "LlamaCpp", "open_model"]
+
+DECODINGS = ("auto", "slots", "grammar", "free")
+LARGEST = 127
+"""Numbers up to this one have to be single tokens for slots: the last row and column of a slice."""
+_read_grammar = lru_cache(maxsize=32)(Grammar.parse)
+
+
+def open_model(
+    pair: GgufPair,
+    *,
+    sampling: Sampling | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    decoding: str = "auto",
+    context: int | None = None,
+    cache: str = "f16",
+    trusted: bool = False,
+) -> LlamaCpp:
+    """Open a pair of files for questions.
+
+    Args:
+        pair: the files, checked.
+        sampling: temperature and seed; default greedy.
+        device: "auto" (the GPU, if this build of llama.cpp has one), "cpu" or "cuda".
+        threads: of each call; default: the physical cores this process may use.
+        decoding: "slots", "grammar" (token by token), "free" (no grammar), or "auto": slots where the
+            vocabulary allows.
+        context: tokens; default what the model was trained with, 4096 at most.
+        cache: numbers of the key-value cache: "f16" or "f32".
+        trusted: skip the trial in a process of its own that keeps a native crash from ending this one.
+
+    Raises:
+        MissingDependencyError: llama-cpp-python is absent.
+        DeviceError: a GPU was asked for and is not to be had.
+        ModelError: llama.cpp refuses the files, or crashes on them.
+        UsageError: a word that means nothing, or slots with a vocabulary that has none.
+    """
+    _check(device, decoding, cache, context)
+    gpu = device == "cuda" or (device == "auto" and offers_gpu())
+    check_gpu(gpu)
+    settings = Settings(threads or default_threads(), gpu, context, cache)
+    if not trusted:
+        probe(pair, settings)
+    return LlamaCpp(pair, Native(pair.text.name, pair.mmproj.name, settings), settings, sampling, decoding)
+
+
+def _check(device: str, decoding: str, cache: str, context: int | None) -> None:
+    for what, got, known in (
+        ("device", device, ("auto", "cpu", "cuda")),
+        ("decoding", decoding, DECODINGS),
+        ("cache", cache, ("f16", "f32")),
+    ):
+        if got not in known:
+            raise UsageError(f"unknown {what} {got!r}: expected one of {', '.join(known)}")
+    if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
+        raise UsageError(f"context: got {context!r}, expected a whole number of tokens")
+
+
+class LlamaCpp:
+    """A model that can be asked; safe to call from several threads, which wait for each other.
+
+    Attributes:
+        name: of the contract, or of the file.
+        content_hash: over all that changes answers in both files.
+        contract: None of a foreign model.
+        runtime: what executes it, as obtained.
+        settings: what changes its answers.
+    """
+
+    def __init__(
+        self, pair: GgufPair, native: Native, opened: Settings, sampling: Sampling | None, decoding: str
+    ) -> None:
+        self.name, self.content_hash, self.contract = pair.name, pair.content_hash, pair.contract
+        self._native, self._sampling = native, sampling or Sampling()
+        self._ends = native.ends()
+        self._words = SlotWords.of(native.tokenize, LARGEST, self._ends)
+        if decoding == "slots" and self._words is None:
+            raise UsageError(f"decoding: {self.name} writes numbers in several tokens: use grammar")
+        slots = decoding == "slots" or (decoding == "auto" and self._words is not None)
+        self._decoding = "slots" if slots else decoding.replace("auto", "grammar")
+        self._before, self._between, self._after = _template(pair)
+        self._start = _begun(native.tokenize(self._before, True), native.first_token)
+        self._digits = class_tokens(native.tokenize, CHOICE)
+        self._shown: bytes = b""
+        self._prefix = 0
+        self._lock = threading.Lock()
+        header = pair.text.header
+        device = "cuda" if opened.gpu else "cpu"
+        self.runtime = RuntimeInfo("llama.cpp", version(), device, header.main_type.lower(), opened.threads)
+        self.settings: dict[str, Any] = {
+            **self._sampling.settings(),
+            "decoding": self._decoding,
+            "context": native.context,
+            "cache": opened.cache,
+        }
+
+    def __repr__(self) -> str:
+        return f"<voxzoo language model {self.name}: {self.runtime}>"
+
+    def answer(self, question: Question) -> Reply:
+        """Ask it.
+
+        Raises:
+            InputError: an image that it does not take, or a question longer than its context.
+            ModelError: llama.cpp fails.
+        """
+        image = self._image(question.image)
+        words = self._native.tokenize(f"{self._between}{question.prompt}{self._after}", True)
+        with self._lock:
+            self._look(image)
+            self._check_room(len(words), question.new_tokens)
+            return self._decode(question, words)
+
+    def close(self) -> None:
+        """Free the memory; it cannot be asked any more."""
+        self._native.close()
+
+    def _image(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """Three equal channels."""
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            got = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+            raise InputError(f"image: got {got}, expected uint8: bring its values to 0..255 first")
+        size = self.contract.image if self.contract else image.shape[:2]
+        grey = image.ndim == 2
+        if image.shape[:2] != size or not (grey or image.shape[2:] == (3,)) or 0 in image.shape:
+            expected = f"({size[0]}, {size[1]})" if self.contract else "(H, W)"
+            raise InputError(
+                f"image: got shape {image.shape}, {self.name} takes {expected}, or with 3 channels behind; "
+                "voxzoo.zoo.slices2d makes such slices"
+            )
+        return np.ascontiguousarray(np.repeat(image[..., None], 3, axis=2) if grey else image)
+
+    def _look(self, image: NDArray[np.uint8]) -> None:
+        """Read the mark of the beginning and the image, unless they are what was read last."""
+        key = str(image.shape).encode() + image.tobytes()
+        if key == self._shown:
+            self._native.forget(self._prefix)
+            return
+        self._shown = b""
+        self._native.forget()
+        if self._start:
+            self._native.read(self._start, 0)
+        self._prefix = self._native.show(image, len(self._start))
+        self._shown = key
+
+    def _check_room(self, question: int, answer: int) -> None:
+        needed = self._prefix + question + answer
+        if needed > self._native.context:
+            raise InputError(
+                f"the image takes {self._prefix} tokens, the prompt {question}, the answer up to {answer}: "
+                f"{needed} are more than the context of {self._native.context}; ask in fewer words"
+            )
+
+    def _decode(self, question: Question, words: list[int]) -> Reply:
+        follows = bool(question.grammar) and self._decoding != "free"
+        grammar = _read_grammar(question.grammar) if follows else None
+        drawn = self._sampling
+        chooser = Chooser(self._native.text, self._ends, grammar, drawn.temperature, drawn.seed_of(question))
+        reader = _Reader(self._native, self._prefix)
+        distributions: list[NDArray[np.float64]] = []
+        if grammar is not None and self._decoding == "slots" and self._words is not None:
+            distributions = decode_slots(
+                reader, words, self._words, grammar, chooser, question.new_tokens, self._native.n_vocab
+            )
+            classes = _classes(distributions) if question.task == "grade" else None
+        else:
+            classes = self._classes(words) if question.task == "grade" else None
+            reader.walk(words, chooser, self._ends, question.new_tokens, grammar)
+        given = [token for token in chooser.ids if token not in self._ends]
+        tokens_in = self._prefix + len(words)
+        record = {**self.settings, **drawn.record(question)}
+        return Reply(
+            self._native.text(given), tokens_in, len(chooser.ids), classes, record, tuple(distributions)
+        )
+
+    def _classes(self, words: list[int]) -> dict[str, float] | None:
+        """Softmax over the logits of the three digits after "Choice: "."""
+        if self._digits is None:
+            return None
+        before = self._native.tokenize(f"{CHOICE}0")[:-1]
+        logits = self._native.read([*words, *before], self._prefix)
+        self._native.forget(self._prefix)
+        return softmax_of(logits[self._digits])
+
+
+class _Reader:
+    """Reads on from a position."""
+
+    def __init__(self, native: Native, at: int) -> None:
+        self._native, self._at = native, at
+
+    def __call__(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        logits = self._native.read(ids, self._at)
+        self._at += len(ids)
+        return logits
+
+    def walk(
+        self, words: Sequence[int], chooser: Chooser, ends: Sequence[int], most: int, grammar: Grammar | None
+    ) -> None:
+        """Token by token; an answer after which nothing may follow needs no mark of its end."""
+        unread = list(words)
+        while len(chooser.ids) < most:
+            token = chooser.choose(self(unread))
+            if token in ends or (grammar is not None and grammar.must_end(chooser.state)):
+                return
+            unread = [token]
+
+
+def _classes(distributions: Sequence[NDArray[np.float64]]) -> dict[str, float] | None:
+    """The first number of a grade is its class."""
+    if not distributions:
+        return None
+    shares = distributions[0][: len(CLASSES)]
+    return {name: round(float(share), 6) for name, share in zip(CLASSES, shares, strict=True)}
+
+
+def _template(pair: GgufPair) -> tuple[str, str, str]:
+    """Before the image, between image and prompt, after the prompt."""
+    header = pair.text.header
+    tokens, template = header.get("tokenizer.ggml.tokens", []), header.get("tokenizer.chat_template")
+
+    def mark(name: str) -> str:
+        number = header.get(f"tokenizer.ggml.{name}_token_id")
+        whole = isinstance(number, int) and isinstance(tokens, list) and 0 <= number < len(tokens)
+        return tokens[number] if whole else ""
+
+    return conversation(template if isinstance(template, str) else None, mark("bos"), mark("eos"))
+
+
+def _begun(ids: list[int], first: int | None) -> list[int]:
+    """The tokens before the image with the mark of the beginning, once."""
+    return ids if first is None or ids[:1] == [first] else [first, *ids]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ...zoo.ggufheader import GgufTensor
 from .adapter import Adapter, Module
+from .product import product
 
 Rows = npt.NDArray[np.float32]
 Order = npt.NDArray[np.intp] | None
@@ -94,7 +95,7 @@ def _ordered(values: Rows, order: Order) -> Rows:
 
 def _lora(left: Rows, right: Rows, scale: float) -> Step:
     def step(now: Rows, base: Rows, start: int, stop: int) -> Rows:
-        return now + (left[start:stop] @ right) * np.float32(scale)
+        return now + product(left[start:stop], right) * np.float32(scale)
 
     return step
 
@@ -103,7 +104,7 @@ def _dora(left: Rows, right: Rows, scale: float, magnitude: Rows, weight: float)
     """Rows keep the length ``magnitude`` says; the norm is that of the base with this adapter alone."""
 
     def step(now: Rows, base: Rows, start: int, stop: int) -> Rows:
-        delta = (left[start:stop] @ right) * np.float32(scale)
+        delta = product(left[start:stop], right) * np.float32(scale)
         moved = base + delta
         norm = np.sqrt(np.einsum("ij,ij->i", moved, moved, dtype=np.float64)).astype(np.float32)
         with np.errstate(divide="ignore", invalid="ignore"):  # a row of zeros is refused when it is written

@@ -24,7 +24,7 @@ _HUB_KEYS = {
     "model-index": "the figures, for machines",
 }
 _EVIDENCE = (
-    ("intervals", "Confidence intervals", "TRIPOD+AI 12e", r"95\s*%\s*(ci|confidence)|confidence interval|±"),
+    ("intervals", "Confidence intervals", "TRIPOD+AI 23a", r"95\s*%\s*(ci|confidence)|confidence interval|±"),
     (
         "misses",
         "Cases without a prediction",
@@ -44,7 +44,7 @@ _EVIDENCE = (
         "CHAI",
         r"per (axial )?(slice|patient|image|case)|latency",
     ),
-    ("hash", "Hash of the file", "MI-CLAIM", r"\b[0-9a-f]{64}\b"),
+    ("hash", "Hash of the file", "traceability", r"\b[0-9a-f]{64}\b"),
     ("input", "Input and output", "CLAIM 22", r"input and output|\binputs?\b"),
     ("rerun", "How to compute it again", "CLAIM 41", r"zoo-eval|how to (use|run|reproduce|compute)|reproduc"),
 )

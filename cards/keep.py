@@ -1,8 +1,8 @@
 """Results files as they are committed beside a card: the numbers and nothing else, in little room.
 
 A kept file is a results file of the same schema, so everything that reads runs reads it. What is left out:
-folders in texts, seconds and energy of single cases, cache keys, the licence that each case repeats, and what names one
-machine. Time and energy of the run are copied, never measured again.
+folders in texts, seconds and energy of single cases, cache keys, the licence that each case repeats, and what
+names one machine. Time and energy of the run are copied, never measured again.
 """
 
 from __future__ import annotations

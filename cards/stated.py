@@ -3,8 +3,8 @@
 They come from a small YAML file beside the weights (``cnn3d-seg.card.yaml`` beside ``cnn3d-seg.onnx``). What
 is not in it, and cannot be read from the contract or from runs, is printed as "not stated".
 
-Guidelines: CLAIM 2024 (Tejani et al.), TRIPOD+AI 2024 (Collins et al.), the CHAI applied model card, Metrics
-Reloaded 2024 (Maier-Hein, Reinke et al.), and the Hugging Face model card.
+Guidelines: CLAIM (Mongan et al. 2020, its numbering), TRIPOD+AI 2024 (Collins et al.), the CHAI applied model
+card, Metrics Reloaded 2024 (Maier-Hein, Reinke et al.), and the Hugging Face model card.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ FIELDS = (
     Field("data_sites", "Sites", "Training data", "CLAIM 7", ("sites", "institution", "centers", "centres")),
     Field("eligibility", "Eligibility", "Training data", "CLAIM 8", ("eligib", "inclusion", "exclusion")),
     Field("preprocessing", "Preprocessing", "Training data", "CLAIM 9", ("preprocess", "pre-process")),
-    Field("missing_data", "Missing data", "Training data", "CLAIM 12", ("missing data", "missing modal")),
+    Field("missing_data", "Missing data", "Training data", "CLAIM 13", ("missing data", "missing modal")),
     Field(
         "reference_standard",
         "Reference standard",

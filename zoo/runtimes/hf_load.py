@@ -151,8 +151,10 @@ def _with_adapter(model: Any, folder: Path) -> Any:
             raise ModelError(f"{folder}: {config.peft_type.value} changes prompts; expected one of weights")
         weights = load_file(folder / ADAPTER_WEIGHTS)
         config.inference_mode = True
-        adapted = get_peft_model(model, config)
-        result = set_peft_model_state_dict(adapted, weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what peft warns of is checked below
+            adapted = get_peft_model(model, config)
+            result = set_peft_model_state_dict(adapted, weights)
     except _failures() as error:
         raise ModelError(f"{folder}: this adapter does not fit the model: {_line(error)}") from error
     bad = sorted(name for name, weight in weights.items() if not weight.isfinite().all())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+class WithLora(click.Command):
+    """``zoo-train lora ...`` has options of its own."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:
+        given = list(sys.argv[1:] if args is None else args)
+        if given[:1] != ["lora"]:
+            return super().main(given, prog_name, **extra)
+        from .language.lora_cli import command as lora
+
+        return lora.main(given[1:], f"{prog_name or 'zoo-train'} lora", **extra)
+
+
+@click.command(cls=WithLora, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("recipe")
 @click.option(
     "--data", required=True, multiple=True, help="Folder of patients (may be given more than once)."
@@ -33,7 +46,10 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(1), help="Fewer or more optimiser steps than the recipe says.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: torch's]")
 def command(recipe: str, data: tuple[str, ...], out: Path, **options: Any) -> None:
-    """Train RECIPE (a bundled name such as cnn3d-seg, or a .toml file) and export it to ONNX.
+    """Train RECIPE (a bundled name such as cnn3d-seg, or a .toml file) and export it to ONNX, or to GGUF.
+
+    \b
+    zoo-train lora --help says how to fine-tune a vision-language model instead.
 
     The same command goes on with a training that was interrupted. With --fold the patients of that fold are
     never learned from, and the held-out score in curve.jsonl is theirs. --cv does so for every fold.
@@ -67,7 +83,7 @@ def _train(name: str, data: tuple[str, ...], out: Path, options: dict[str, Any])
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     material = gather(recipe, data, click.echo)
-    run = session.Session(recipe, material, out, device, _progress, options["init"], click.echo)
+    run = session.Session(recipe, material, out, device, progress, options["init"], click.echo)
     folds = options["folds"]
     for line in run.crossed(folds) if options["cv"] else run.single(options["fold"], folds):
         click.echo(line)
@@ -83,7 +99,8 @@ def _recipe(name: str, steps: int | None) -> Recipe:
     return replace(recipe, fit=replace(recipe.fit, steps=steps, epochs=0, validate_every=every))
 
 
-def _progress() -> Progress:
+def progress() -> Progress:
+    """What shows how far a training is: a bar on a terminal, lines in a log."""
     from .progress import Live, Plain
 
     return Live() if sys.stdout.isatty() else Plain(click.echo)

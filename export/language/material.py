@@ -24,7 +24,7 @@ from ..material import Material, Say
 from ..recipe import Recipe
 from ..tasks.prompt import PromptTask
 from .sampling import SlicePool
-from .slices import Slice, image_slice, slices_of, spread, with_tumour
+from .slices import UNKNOWN, Slice, image_slice, slices_of, spread, with_tumour
 
 GRID = {"shape": (128, 152, 122), "spacing_mm": 1.32}
 """Of phantoms: a little finer than a pixel of 128 across a head, and cheaper than 1 mm."""
@@ -87,6 +87,12 @@ class PromptMaterial(Material):
             "held_out": sorted(away),
         }
         return PromptTask(self.recipe, pools, held_out, roles)
+
+    def answerable(self, task: str, away: set[str]) -> tuple[list[Slice], list[Slice]]:
+        """Slices that have an answer to a task: those to learn from, and those of the cases kept aside."""
+        found = [one for case in self.slices.values() for one in case] + self.flat
+        found = [one for one in found if (one.grade != UNKNOWN if task == "grade" else one.mask.any())]
+        return [one for one in found if one.case not in away], [one for one in found if one.case in away]
 
     def _shares(self, real: list[Slice]) -> list[tuple[list[Slice], float]]:
         """What is learned from, and how often."""

@@ -15,7 +15,7 @@ from ...zoo.tasks.outline import outline
 from ...zoo.tasks.prompt import prompt_task
 from . import vary
 from .conversation import answer_text, pack, prompt_text, targets_of
-from .slices import NONE, Slice, with_tumour
+from .slices import NONE, UNKNOWN, Slice, with_tumour
 from .spec import LanguageSpec, SliceAugmentSpec
 from .vocabulary import ANSWER, build_tokenizer
 
@@ -112,6 +112,17 @@ class ConversationSampler:
             image, mask = vary.transplant(image, donor.image.astype(np.float32) / 255, donor.mask, rng)
             one = replace(one, grade=donor.grade if mask.any() else one.grade)
             points = np.array(outline(mask), np.int64) if outlined and mask.any() else None
+        varied, warp = self._varied(one, image, mask, rng)
+        return varied, None if points is None else moved_outline(points, varied.mask, warp)
+
+    def varied(self, one: Slice, number: int, place: int) -> Slice:
+        """A variation of one slice, by (seed, number, place)."""
+        rng = np.random.default_rng([self.seed, 6, number, place])
+        return self._varied(one, one.image.astype(np.float32) / np.float32(255), one.mask, rng)[0]
+
+    def _varied(self, one: Slice, image: vary.Image, mask: vary.Mask, rng: Rng) -> tuple[Slice, vary.Warp]:
+        """The slice with another image, and the map from the old pixels to the new."""
+        spec = self.augment
         if rng.random() < spec.fade:
             image = vary.fade(image, mask, rng)
         if rng.random() < spec.specks:
@@ -120,9 +131,8 @@ class ConversationSampler:
         image = vary.expose(warp.image(image), spec, rng)
         image = vary.degrade(image, spec, rng)
         moved = warp.image(mask.astype(np.float32)) >= 0.5
-        grade = one.grade if moved.any() else NONE if not mask.any() else -1
-        varied = replace(one, image=vary.finish(image, spec, rng), mask=moved, grade=grade)
-        return varied, None if points is None else moved_outline(points, moved, warp)
+        grade = one.grade if moved.any() else NONE if not mask.any() else UNKNOWN
+        return replace(one, image=vary.finish(image, spec, rng), mask=moved, grade=grade), warp
 
     def _asked(self, one: Slice, points: NDArray[np.int64] | None, step: int, place: int) -> dict[int, Any]:
         """The tasks of one image as tokens: number from 1 -> (question, answer)."""

@@ -67,19 +67,24 @@ class ItemMeter:
         windows = zip(self._counters, before, marks, strict=True)
         return {r.meter.part: _reading(r, begin, end) for r, begin, end in windows}
 
-    def item(self, cpu_seconds: Mapping[str, float], laps: Mapping[str, Any]) -> dict[str, Any]:
+    def item(
+        self, cpu_seconds: Mapping[str, float], laps: Mapping[str, Any], wall_s: float | None = None
+    ) -> dict[str, Any]:
         """An item's energy, for its record.
 
         Args:
             cpu_seconds: stage -> CPU time of the item's own work.
             laps: from ``lap``.
+            wall_s: in how much time, where nothing else was done in it; else an estimate's is CPU time.
         """
         if not cpu_seconds:
             return {}
         readings = dict(laps)
         own = sum(s for stage, s in cpu_seconds.items() if stage in OWN_STAGES)
         if self._estimate is not None:
-            readings[self._estimate.part] = asdict(self._estimate.watts.of(own, own))
+            readings[self._estimate.part] = asdict(
+                self._estimate.watts.of(own, own if wall_s is None else wall_s)
+            )
         return {
             "cpu_seconds": {stage: round(seconds, 6) for stage, seconds in cpu_seconds.items()},
             "readings": {part: _rounded(reading) for part, reading in readings.items()},
@@ -93,11 +98,14 @@ class ItemMeter:
 
 
 def meter_of(model: Any) -> ItemMeter:
-    """Meters for a model that is asked: where it runs is told by its attributes ``device`` ("cuda" for a GPU)
-    and ``elsewhere`` (True for one in another process or on another machine), if it has them.
+    """Meters for a language model, by the device that its ``runtime`` names.
+
+    One that runs on no device known here (an endpoint) is in another process or on another machine.
     """
-    cuda = getattr(model, "device", "cpu") == "cuda"
-    return ItemMeter(*open_meters(cuda=cuda), elsewhere=getattr(model, "elsewhere", False))
+    runtime = getattr(model, "runtime", None)
+    device = "cpu" if runtime is None else str(runtime.device)
+    cuda = device.startswith(("cuda", "gpu"))
+    return ItemMeter(*open_meters(cuda=cuda), elsewhere=not cuda and device != "cpu")
 
 
 def _reading(recorder: Recorder, begin: Mark, end: Mark) -> dict[str, Any]:
@@ -139,8 +147,11 @@ def summary(items: Iterable[Spent], grid: Grid) -> dict[str, Any]:
     known = [item for item in items if item.energy.get("readings")]
     if not known:
         return {}
-    parts = sorted({part for item in known for part in item.energy["readings"]})
-    by_part = {part: _of_part(known, part) for part in parts}
+    by_part = {
+        part: (one, len({known[i].patient for i in used}), sum(known[i].slices for i in used))
+        for part, (one, used) in sums([item.energy for item in known]).items()
+    }
+    parts = list(by_part)
     whole = total(one for one, _, _ in by_part.values())
     per_patient = total(one.per(patients) for one, patients, _ in by_part.values())
     per_slice = total(one.per(slices) for one, _, slices in by_part.values())
@@ -179,14 +190,24 @@ def _cpu_seconds(items: Sequence[Spent], patients: int) -> dict[str, float]:
     return {stage: round(seconds / patients, 6) for stage, seconds in sums.items()}
 
 
-def _of_part(items: Sequence[Spent], part: str) -> tuple[Energy, int, int]:
-    """The sum over the items that have it by the most frequent method, their patients, their slices."""
-    having = [(item, item.energy["readings"][part]) for item in items if part in item.energy["readings"]]
-    methods = [reading["method"] for _, reading in having]
+def sums(energies: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Energy, list[int]]]:
+    """Items added up: part of the machine -> the sum, and which items are in it.
+
+    Items without a reading, and those by another method than most, are not: methods are never mixed.
+
+    Args:
+        energies: as ``ItemMeter.item`` made them.
+    """
+    parts = sorted({part for energy in energies for part in energy.get("readings", ())})
+    return {part: _of_part(energies, part) for part in parts}
+
+
+def _of_part(energies: Sequence[Mapping[str, Any]], part: str) -> tuple[Energy, list[int]]:
+    found = [(i, e["readings"][part]) for i, e in enumerate(energies) if part in e.get("readings", ())]
+    methods = [reading["method"] for _, reading in found]
     method = max(dict.fromkeys(methods), key=methods.count)
-    used = [(i, r) for i, r in having if r["method"] == method and _value(r) is not None]
-    patients, slices = len({i.patient for i, _ in used}), sum(i.slices for i, _ in used)
-    return _sum([reading for _, reading in used] or [having[0][1]], method), patients, slices
+    used = [(i, r) for i, r in found if r["method"] == method and _value(r) is not None]
+    return _sum([reading for _, reading in used] or [found[0][1]], method), [i for i, _ in used]
 
 
 def _value(reading: Mapping[str, Any]) -> float | None:

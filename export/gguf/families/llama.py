@@ -102,9 +102,7 @@ def rope_factors(text: dict[str, Any], where: str) -> NDArray[np.float32] | None
     rope = _rope(text, where)
     if rope["rope_type"] != "llama3":
         return None
-    low, high, length = (
-        rope[k] for k in ("low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
-    )
+    low, high, length = (rope[key] for key in _LLAMA3)
     steps = np.arange(0, text["head_dim"], 2, dtype=np.float64) / text["head_dim"]
     turns = length * rope["rope_theta"] ** -steps / (2 * math.pi)  # over the length trained on
     blend = np.clip((turns - low) / (high - low), 0, 1)

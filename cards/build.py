@@ -177,7 +177,7 @@ def _input_output(contract: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return " x ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _training(subject: Subject) -> str:
@@ -297,7 +297,7 @@ def _rerun(runs: Mapping[str, Run]) -> str:
 
 
 def _rerun_title(label: str, run: Run) -> str:
-    return f"{label} on {run.dataset}, {run.task}"
+    return f"{label}, {run.task}" if run.dataset in label else f"{label} on {run.dataset}, {run.task}"
 
 
 def _absent(stated: Stated) -> str:

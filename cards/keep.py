@@ -18,8 +18,6 @@ from ..eval.results import Results, Scores
 from .names import slug, without_folders
 from .runs import Run
 
-DECIMALS = 9
-"""Of numbers in a kept file."""
 MACHINES = ("x86_64", "AMD64", "aarch64", "arm64", "armv8")
 
 
@@ -37,7 +35,7 @@ def kept(results: Results) -> str:
         environment=_environment(results.environment),
         session={key: results.session[key] for key in ("started",) if key in results.session},
     ).to_dict()
-    return _lines(_rounded(plain)) + "\n"
+    return _lines(plain) + "\n"
 
 
 def keep(run: Run, folder: Path) -> Path:
@@ -79,14 +77,6 @@ def _environment(facts: dict[str, Any]) -> dict[str, Any]:
 def _facts(facts: dict[str, str]) -> dict[str, str]:
     """The licence of each case stands with the dataset."""
     return {name: value for name, value in facts.items() if name != "licence"}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, DECIMALS)
-    if isinstance(value, dict):
-        return {key: item if key == "contract" else _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _lines(plain: dict[str, Any]) -> str:

@@ -279,7 +279,7 @@ def _apart(run: Run, alike: Sequence[Run]) -> str:
         runtime = one.scores.runtime
         return f"{runtime.get('name', '')} {runtime.get('precision', '')}".strip()
 
-    for told in (versions, runtimes):
+    for told in (lambda one: one.dataset, versions, runtimes):
         if all(map(told, alike)) and len(set(map(told, alike))) == len(alike):
             return told(run)
     return run.source.parent.name if run.source.name == RESULTS else run.source.stem
@@ -342,7 +342,7 @@ def _absent(path: Path) -> str:
 def _problem(results: Results) -> str:
     """What in the file is of the wrong kind, of all that is used here; "" if nothing."""
     for name, scores in {"the model": results.scores, **results.baselines}.items():
-        if not isinstance(scores.model.get("name"), str):
+        if not isinstance(scores.model, dict) or not isinstance(scores.model.get("name"), str):
             return f"{name} has no name"
         for part in ("runtime", "counts", "times", "undefined", "empties"):
             if not isinstance(getattr(scores, part), dict):

@@ -208,6 +208,7 @@ class Endpoint:
         runtime: nothing of what executes it is known.
         settings: what changes its answers.
         concurrency: questions that may be under way at once.
+        elsewhere: True: it runs in another process, whose energy is not measured.
     """
 
     address: Address
@@ -221,7 +222,7 @@ class Endpoint:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
-        server = self.address.server
+        server, self.elsewhere = self.address.server, True
         self.name = self.address.model
         told = json.dumps(["voxzoo.endpoint/1", self.address.url, self.name, self.root])
         self.content_hash = hashlib.sha256(told.encode()).hexdigest()

@@ -84,6 +84,7 @@ class VisionModel:
         name: of the checkpoint, and of its adapter after ``+``.
         content_hash: sha256 over configuration, tokenizer, weights and adapter.
         runtime: what executes it, as obtained.
+        device: "cpu" or "cuda".
         settings: what changes its answers.
     """
 
@@ -97,7 +98,7 @@ class VisionModel:
         sampling: Sampling,
         follows_grammar: bool = True,
     ) -> None:
-        self.name, self.content_hash, self.runtime = name, content_hash, runtime
+        self.name, self.content_hash, self.runtime, self.device = name, content_hash, runtime, runtime.device
         self._model, self._processor, self._tokenizer = model, processor, processor.tokenizer
         self._sampling, self._follows_grammar = sampling, follows_grammar
         self._lock = threading.Lock()

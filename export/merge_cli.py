@@ -11,9 +11,7 @@ from ..zoo.errors import VoxzooError
 from .program import require, run_program
 
 if TYPE_CHECKING:
-    from .gguf.adapter import Adapter
     from .gguf.merging import Merge, Merged
-    from .gguf.pair import Pair
 
 _FILE = click.Path(path_type=Path)
 
@@ -41,8 +39,12 @@ _FILE = click.Path(path_type=Path)
     help="keep, f16, q8_0 or q4_k_m: format of the text model (the vision part is never below q8_0).",
 )
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would become of every tensor, and stop.")
-@click.option("--verify", is_flag=True, help="Run both models and compare their logits.")
-@click.option("--checkpoint", type=_FILE, help="With --verify: the adapter's base as a Hugging Face folder.")
+@click.option("--verify", is_flag=True, help="Compare logits with transformers and PEFT, and with the base.")
+@click.option(
+    "--checkpoint",
+    type=_FILE,
+    help="For --verify: Hugging Face folder of the base.  [default: as the adapter says]",
+)
 def command(
     base: Path,
     mmproj: Path | None,
@@ -70,9 +72,10 @@ def command(
     merge.plan.check()
     if only_plan or out is None:
         return
+    reference = _reference(checkpoint, merge) if verify else None
     merged = _written(merge, out)
-    if verify:
-        _verify(merge.pair, merged, merge.adapters, checkpoint)
+    if reference is not None:
+        _verify(merge, merged, reference)
 
 
 def main() -> None:
@@ -114,5 +117,29 @@ def _written(merge: Merge, out: Path) -> Merged:
     return merged
 
 
-def _verify(pair: Pair, merged: Merged, adapters: tuple[Adapter, ...], checkpoint: Path | None) -> None:
-    raise NotImplementedError
+def _reference(checkpoint: Path | None, merge: Merge) -> Path:
+    """The folder that transformers loads the base from, for --verify."""
+    from ..zoo.errors import UsageError
+
+    named = merge.adapters[0].config.base
+    found = checkpoint or (Path(named) if named else None)
+    if found is None or not found.is_dir():
+        said = f" ({named!r}, which the adapter names, is no folder)" if named and checkpoint is None else ""
+        raise UsageError(
+            f"--verify compares with transformers: give the folder of the base with --checkpoint{said}"
+        )
+    require("--verify", "llm,train", "llama_cpp", "torch", "transformers", "peft")
+    return found
+
+
+def _verify(merge: Merge, merged: Merged, checkpoint: Path) -> None:
+    """Compare the merged files with transformers and PEFT; print every comparison."""
+    from ..zoo.errors import ModelError
+    from .gguf.verify import verify
+
+    adapters = [(adapter.folder, adapter.weight) for adapter in merge.adapters]
+    verification = verify(merged.text, merged.mmproj, checkpoint, adapters)
+    for line in verification.lines():
+        click.echo(line)
+    if not verification.passed:
+        raise ModelError(f"{merged.text.parent}: the merged model does not answer as transformers does")

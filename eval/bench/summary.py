@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from ..energy.carbon import Grid
 from ..energy.items import co2, sums
 from ..energy.reading import Energy, total
-from ..percentiles import linear_percentile
 from .turns import Item, Turn
 
 
@@ -68,7 +69,7 @@ def _spread(good: Sequence[Item], of: Callable[[Item], float]) -> dict[str, floa
     values = sorted(of(item) for item in good)
     return {
         "median": statistics.median(values),
-        "p95": linear_percentile(values.__getitem__, len(values), 95),
+        "p95": float(np.percentile(values, 95)),
         "least": values[0],
         "n": len(values),
     }

@@ -5,59 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ...zoo.answerer import Answerer, Question
-from ...zoo.errors import InputError, UsageError
-from ..language.naming import SCRIPT, is_language
+from ...zoo.answerer import Answerer
+from ...zoo.errors import UsageError
+from ..language.naming import is_language
 from ..tasks.base import geometry
+from .asked import answer_subject
 from .flops import Flops, count_flops
 from .memory import PeakMemory
 from .peak import import_runtime
+from .work import Did, Subject
 
 if TYPE_CHECKING:
-    from ...zoo.cases import Case
     from ...zoo.model import Model
-    from ...zoo.tasks.prompt import PromptTask
-    from ...zoo.tasks.slices import SliceRule
-
-Stages = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Did:
-    """One piece of work: a volume, or a slice of one.
-
-    Attributes:
-        seconds: stage -> wall seconds.
-        slices: that were answered for.
-        due: slices that the patient is due; a volume's own are all of them, of a plain image 0.
-    """
-
-    seconds: Stages
-    slices: int
-    due: int
-
-
-class Subject(Protocol):
-    """A model under the clock.
-
-    Attributes:
-        name: of its row.
-        facts: name, hash, runtime, bytes, FLOPs: for the results file.
-        unit: "volume" or "slice": what one piece of work is about.
-    """
-
-    name: str
-    facts: dict[str, Any]
-    unit: str
-
-    def work(self, case: Any, turn: int) -> Did:
-        """Do a piece of work; ``turn`` counts them."""
-        ...
 
 
 @dataclass
@@ -115,71 +79,6 @@ class VolumeSubject:
         """A whole prediction."""
         slices = int(geometry(case).get("slices", 0))
         return Did(self._model.predict(case).seconds, slices, slices)
-
-
-@dataclass
-class AnswerSubject:
-    """A language model: from a patient's image to the text about one slice.
-
-    A volume is read and cut once; each of its slices bears its share of that.
-
-    Args:
-        model: who is asked.
-        task: what.
-        rule: which slices.
-    """
-
-    model: Answerer
-    task: PromptTask
-    rule: SliceRule
-    unit: str = "slice"
-    _open: tuple[str, Any, float] | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        from ...zoo.tasks.prompt import choose_prompt
-
-        self.name = self.model.name
-        self._prompt = choose_prompt(self.task, "default", self.rule).text
-        runtime = getattr(self.model, "runtime", None)
-        self.facts: dict[str, Any] = {
-            "name": self.name,
-            "content_sha256": self.model.content_hash,
-            "runtime": {"name": "live", "device": "cpu"} if runtime is None else asdict(runtime),
-            "bytes": getattr(self.model, "bytes", None),
-            "flops_per_run": None,
-            "flops_reason": "not counted for language models",
-            "runs_per_volume": None,
-            "task": self.task.name,
-            "shown": self.rule.record(),
-        }
-
-    def work(self, case: Case, turn: int) -> Did:
-        """One slice, the next of the patient's."""
-        slices, opening = self._slices(case)
-        index = slices.indices[turn % len(slices.indices)]
-        begin = time.perf_counter()
-        image = slices.image(index)
-        shown = time.perf_counter()
-        self.model.answer(self._question(case, index, image, turn))
-        seconds = {"prepare": opening + shown - begin, "answer": time.perf_counter() - shown}
-        return Did(seconds, 1, len(slices.indices))
-
-    def _slices(self, case: Case) -> tuple[Any, float]:
-        if self._open is None or self._open[0] != case.id:
-            from ...zoo.slices2d import open_slices
-
-            begin = time.perf_counter()
-            slices = open_slices(case, self.rule)
-            took = time.perf_counter() - begin
-            if not slices.indices:
-                raise InputError(f"{case.id}: no slice to ask about; try --show all")
-            self._open = case.id, slices, took / len(slices.indices)
-        return self._open[1], self._open[2]
-
-    def _question(self, case: Case, index: int, image: Any, turn: int) -> Question:
-        task, grammar = self.task, self.task.grammar(self.rule.size)
-        plane = self.rule.plane
-        return Question(task.name, self._prompt, image, grammar, task.new_tokens, case.id, plane, index, turn)
 
 
 @dataclass(frozen=True)
@@ -246,23 +145,7 @@ class Wanted:
         return VolumeSubject(loaded, registry.resolve(model).path)
 
     def _answerer(self, model: Any) -> Subject:
-        from ...zoo.tasks.prompt import prompt_task
-
-        task = prompt_task(self.task)
-        try:
-            rule = replace(task.slices, which=self.show or task.slices.which)
-        except InputError as error:
-            raise UsageError(str(error)) from error
-        return AnswerSubject(open_model(model) if isinstance(model, str) else model, task, rule)
-
-
-def open_model(spec: str) -> Answerer:
-    """A language model from what is given to ``--model``."""
-    from ..language.live import load_script
-
-    if not spec.startswith(SCRIPT):
-        raise UsageError(f"{spec}: recorded answers take no time; give a model that answers")
-    return load_script(spec.removeprefix(SCRIPT))
+        return answer_subject(model, self.task, self.show, self.device, self.threads)
 
 
 def open_timed(opener: Callable[[], Subject], case: Any, expected: tuple[type[BaseException], ...]) -> Opened:

@@ -106,7 +106,6 @@ def push(what: Plan, message: str = "Model card", private: bool = False, revisio
     Raises:
         ModelError: the Hub cannot be reached, or refuses.
     """
-    import httpx
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
@@ -119,7 +118,12 @@ def push(what: Plan, message: str = "Model card", private: bool = False, revisio
         raise ModelError(f"{what.endpoint}: no token: set HF_TOKEN, or run hf auth login") from error
     except HfHubHTTPError as error:
         raise ModelError(f"{what.endpoint}/{what.repo}: refused: {' '.join(str(error).split())}") from error
-    except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:
+    except (
+        *HfHubHTTPError.__bases__,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # whichever client it uses
         raise ModelError(f"{what.endpoint}: the upload failed: {type(error).__name__} {error}") from error
     return str(done.commit_url)
 

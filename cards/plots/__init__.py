@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from .classes import confusion as confusion
     from .classes import reliability as reliability
     from .curves import curve as curve
+    from .fronts import pareto as pareto
     from .kinds import KINDS as KINDS
     from .kinds import available as available
     from .kinds import draw as draw
-    from .pareto import pareto as pareto
     from .style import save as save
     from .style import svg as svg
     from .votes import gldr as gldr
@@ -36,7 +36,7 @@ _HOMES = {
     "curve": "curves",
     "draw": "kinds",
     "gldr": "votes",
-    "pareto": "pareto",
+    "pareto": "fronts",
     "reliability": "classes",
     "risk_coverage": "votes",
     "save": "style",

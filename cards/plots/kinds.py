@@ -11,7 +11,7 @@ from ..runs import Run
 from .boxes import box
 from .classes import confusion, reliability
 from .curves import curve, read_curve
-from .pareto import pareto
+from .fronts import pareto
 from .votes import gldr, risk_coverage
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """A static site over finished runs: a leaderboard, a page per model, a page per case.
 
-It opens from ``file://`` and asks nothing of any network. Every text in it that came with a run (names, answers
-of language models) is escaped by the templates; pictures are made only of data that the user gives.
+It opens from ``file://`` and asks nothing of any network. Every text in it that came with a run (names,
+answers of language models) is escaped by the templates; pictures are made only of data that the user gives.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
-"""What language models said about a case: the slices that are shown, the raw words, and what was read in them.
+"""What language models said about a case: the slices shown, the raw words, and what was read in them.
 
-The words come from ``transcript.jsonl``, how they were read from ``answers.jsonl`` of the run folder. Both are
-untrusted: whatever is not a finite number of a plausible size is not drawn, and every text is escaped where
-it is written.
+The words come from ``transcript.jsonl``, how they were read from ``answers.jsonl`` of the run folder. Both
+are untrusted: whatever is not a finite number of a plausible size is not drawn, and every text is escaped
+where it is written.
 """
 
 from __future__ import annotations

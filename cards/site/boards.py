@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -20,6 +21,7 @@ from ..runs import Board, Run
 from .drawing import Dot, interval, pareto
 
 ALPHA = 0.05
+NONE = "–"  # noqa: RUF001
 EXTRA = {"segment": ("dice_tc", "dice_et")}
 """Task -> figures that a board of ours shows beside the headline ones."""
 TASKS = {
@@ -123,6 +125,14 @@ def board_view(board: Board, anchor: str, hrefs: Mapping[str, str]) -> BoardView
     return BoardView(anchor, board.task, title, board.dataset, figures, tuple(rows), notes, plot, plot_note)
 
 
+def ranked(board: Board) -> list[str]:
+    """Labels of the runs of a board, best first."""
+    first = next(iter(board.runs.values()))
+    main = first.headline[0] if first.headline else ""
+    lower = bool(main) and first.figure(main).better == "lower"
+    return sorted(board.runs, key=lambda label: _rank(board.runs[label].figures.get(main), lower))
+
+
 def _columns(board: Board) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for run in board.runs.values():
@@ -175,7 +185,7 @@ def _row(
 
 
 def _published(board: Board, names: Sequence[str]) -> list[Row]:
-    """Rows of the study whose recorded answers are on this board: as published, and as they come out again."""
+    """Rows of the study whose recorded answers are on this board: as published, and as they come out."""
     out = []
     for one in published_rows(board.task, list(board.runs.values())):
         if one.run is None:
@@ -183,7 +193,7 @@ def _published(board: Board, names: Sequence[str]) -> list[Row]:
         cells = []
         for name in names:
             value, again = one.row.figures.get(name), one.again(name)
-            text = "–" if value is None else f"{value:.4f}"
+            text = NONE if value is None else f"{value:.4f}"
             cells.append(Cell(text if again is None else f"{text} (again {again:.4f})", Markup(""), value))
         none = ("", tuple(cells), None, "not published", None)
         out.append(Row(one.label, "", False, *none, published=True))
@@ -196,7 +206,7 @@ def _positive(value: object) -> float | None:
 
 def _cell(a: Aggregate | None, low: float, high: float) -> Cell:
     if a is None:
-        return Cell("–", Markup(""), None)
+        return Cell(NONE, Markup(""), None)
     bounds = "" if a.ci95 is None else f" [{number(a.ci95[0])}, {number(a.ci95[1])}]"
     return Cell(number(a.mean) + bounds, interval(a, low, high), None if math.isnan(a.mean) else a.mean)
 
@@ -212,7 +222,7 @@ def _marks(entries: Sequence[_Entry], board: Board) -> tuple[list[Mark | None], 
             problems.append(f"No paired tests: {error}")
             columns.append(None)
     found: dict[str, Comparison] = {}
-    for k, (one, other) in enumerate(zip(columns, columns[1:], strict=False)):
+    for k, (one, other) in enumerate(pairwise(columns)):
         if one is not None and other is not None:
             try:
                 found[str(k)] = compare(one[1], other[1])
@@ -238,8 +248,8 @@ def _mark(found: Comparison, p: float, figure: str, below: str) -> Mark:
     bounds = "" if found.ci95 is None else f" [{found.ci95[0]:+.3f}, {found.ci95[1]:+.3f}]"
     told = "differs from" if differs else "not shown to differ from"
     title = (
-        f"{told} {below}: difference in {figure.replace('_', ' ')} {found.difference:+.3f}{bounds} over {found.n} shared patients; paired "
-        f"permutation test, Holm-adjusted {shown}"
+        f"{told} {below}: difference in {figure.replace('_', ' ')} {found.difference:+.3f}{bounds} over "
+        f"{found.n} shared patients; paired permutation test, Holm-adjusted {shown}"
     )
     return Mark(shown, title, differs)
 
@@ -271,6 +281,8 @@ def _plot(
     notes = [] if by_energy else ["Energy was not measured in these runs: time stands in for it."]
     if without and dots:
         notes.append(f"Without a cost: {', '.join(without)}.")
+    if len(dots) < 2:
+        return Markup(""), " ".join(notes)
     return pareto(dots, unit, main.title + (f", {main.unit}" if main.unit else ""), lower), " ".join(notes)
 
 

@@ -13,15 +13,16 @@ import numpy as np
 from ...eval.records import SCORED
 from ...zoo.errors import UsageError
 from ..names import slug
+from ..plots.boxes import LEGEND
 from ..runs import Board, Run, boards, read_runs
 from .answers import sayings
-from .boards import BoardView, board_view
+from .boards import BoardView, board_view, ranked
+from .card import card_html
 from .cases import Entry, Shelf, case_page
 from .folder import MARK, Target, replaced
 from .given import Data, Masks
-from .card import card_html
 from .models import ModelPage, by_model, model_facts, run_part
-from .plots import plots_of
+from .plots import Drawer, split_curves
 from .render import Pages
 
 STATIC = Path(__file__).parent / "static"
@@ -59,6 +60,7 @@ def build_site(
     *,
     data: Iterable[str] = (),
     masks: Iterable[str | os.PathLike[str]] = (),
+    curves: Sequence[str] = (),
     mixed: bool = False,
     pictured: int = PICTURED,
     told: Callable[[str], None] = lambda line: None,
@@ -71,6 +73,7 @@ def build_site(
         data: datasets to make pictures of; without any the site has numbers only. A case is pictured only if
             its files are those that the runs saw.
         masks: folders with predicted masks, beside the folder ``masks`` of each run.
+        curves: ``MODEL=curve.csv`` of trainings, drawn on the models' pages.
         mixed: also compare runs whose data or definitions differ; the tables then say so.
         pictured: at most so many cases of a dataset get pictures: half of them the worst ones, the rest
             evenly spaced.
@@ -93,7 +96,8 @@ def build_site(
     if pictured < 0:
         raise UsageError(f"pictured: got {pictured}, expected 0 or more cases")
     read = [run if isinstance(run, Run) else one for run in runs for one in _read(run)]
-    plan = _Plan.of(boards(read, mixed), Data(data), Masks([Path(folder) for folder in masks]), pictured)
+    found = Masks([Path(folder) for folder in masks])
+    plan = _Plan.of(boards(read, mixed), Data(data), found, curves, pictured)
     with replaced(Path(out)) as target:
         site = _Site(plan, target, told)
         site.write()
@@ -114,6 +118,8 @@ class _Plan:
 
     Attributes:
         boards: in the order of the first page.
+        data, masks: where pictures come from.
+        curves: (model, ``curve.csv``).
         cases: (dataset, case) -> the runs on it: anchor, label, run, record.
         case_hrefs: (dataset, case) -> its page, from the root.
         model_hrefs: (name, content) -> its page, from the root.
@@ -124,6 +130,7 @@ class _Plan:
     boards: list[Board]
     data: Data
     masks: Masks
+    curves: list[tuple[str, Path]] = field(default_factory=list)
     cases: dict[tuple[str, str], list[Entry]] = field(default_factory=dict)
     case_hrefs: dict[tuple[str, str], str] = field(default_factory=dict)
     model_hrefs: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -131,12 +138,13 @@ class _Plan:
     pictured: dict[str, set[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: list[Board], data: Data, masks: Masks, pictured: int) -> _Plan:
-        plan = cls(found, data, masks)
+    def of(cls, found: list[Board], data: Data, masks: Masks, curves: Sequence[str], pictured: int) -> _Plan:
+        models = [run.model for board in found for run in board.runs.values()]
+        plan = cls(found, data, masks, split_curves(curves, models))
         plan._name_models()
         for number, board in enumerate(found):
-            for label, run in board.runs.items():
-                plan._add_cases(number, label, run)
+            for label in ranked(board):
+                plan._add_cases(number, label, board.runs[label])
         plan._choose(pictured)
         return plan
 
@@ -163,7 +171,7 @@ class _Plan:
             self.case_hrefs.setdefault(key, f"cases/{slug(run.dataset)}/{slug(record.case)}.html")
 
     def _choose(self, most: int) -> None:
-        """Half of the pictured cases are the worst, so that failures are seen; the rest is no choice of ours."""
+        """Half of the pictured cases are the worst, so that failures are seen; nobody chooses the rest."""
         names: dict[str, list[str]] = {}
         for dataset, case in self.cases:
             names.setdefault(dataset, []).append(case)
@@ -233,14 +241,17 @@ class _Site:
                 hrefs = {c: "../" + h for (d, c), h in self.plan.case_hrefs.items() if d == run.dataset}
                 parts.append(run_part(f"run-{number}", label, run, hrefs))
             runs = [run for *_, run in found]
-            page = ModelPage(key[0], model_facts(runs), tuple(parts), card_html(runs))
             href = self.plan.model_hrefs[key]
-            stem = Path(href).stem
+            drawer = Drawer(Path(href).stem)
+            page = ModelPage(key[0], model_facts(runs), tuple(parts), card_html(runs))
+            page.curves = drawer.of_curves(
+                [(name, path) for name, path in self.plan.curves if name == key[0]]
+            )
             for part, run in zip(page.parts, runs, strict=True):
-                part.plots, files = plots_of(run, f"{stem}-{part.anchor}")
-                for name, content in files.items():
-                    self.target.write(f"models/{name}", content)
-            self.target.write(href, self.pages.render("model.html", "../", page=page))
+                part.plots = drawer.of_run(run)
+            for name, content in drawer.files.items():
+                self.target.write(f"models/{name}", content)
+            self.target.write(href, self.pages.render("model.html", "../", page=page, legend=LEGEND))
             self.told(f"model {key[0]}")
 
     def _cases(self) -> bool:

@@ -1,4 +1,4 @@
-"""The card of a model inside its page: Markdown to HTML, without its YAML head, without raw HTML or images."""
+"""The card of a model inside its page: Markdown to HTML, without its YAML head, raw HTML or images."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def to_html(text: str) -> Markup:
         MissingDependencyError: markdown-it-py is absent.
 
     Example:
-        >>> to_html("---\\na: 1\\n---\\n# A <script>\\n![x](http://a/b.png)")
-        Markup('<h3>A &lt;script&gt;</h3>\\n<p>!<a href="http://a/b.png" rel="noreferrer noopener">x</a></p>\\n')
+        >>> to_html("---\\na: 1\\n---\\n# A <script>\\n![x](http://a/b)").splitlines()
+        ['<h3>A &lt;script&gt;</h3>', '<p>!<a href="http://a/b" rel="noreferrer noopener">x</a></p>']
     """
     try:
         from markdown_it import MarkdownIt
@@ -78,5 +78,5 @@ def to_html(text: str) -> Markup:
         for child in token.children or ():
             if child.type == "link_open":
                 child.attrSet("rel", "noreferrer noopener")
-    # html=False: every text of the source is escaped by the renderer, so its output is markup and nothing else.
+    # html=False: the renderer escapes every text of the source, so that what it gives is markup of its own.
     return Markup(parser.renderer.render(tokens, parser.options, {}))

@@ -22,6 +22,7 @@ from .given import Data, Found, Masks
 from .slices import SIZE, Levels, Picture, levels_of, pictures, to_png
 from .volumes import Small, volume_script, voxels_per_case
 
+NONE = "–"  # noqa: RUF001
 HIDDEN_FACTS = ("generator", "seed", "licence")
 IMAGE_SIDE = 512
 """Pixels along the longer side of a 2-D image, at most."""
@@ -168,7 +169,7 @@ def _facts(records: Sequence[CaseRecord]) -> dict[str, str]:
     out: dict[str, str] = {}
     for record in records:
         out |= {key: text for key, text in record.facts.items() if key not in HIDDEN_FACTS}
-        if record.reference:
+        if record.reference and record.reference not in out.values():
             out["reference"] = record.reference
         if record.shape:
             out["grid"] = " x ".join(map(str, record.shape))
@@ -212,7 +213,7 @@ def _line(
     shelf: Shelf,
 ) -> Line:
     record = entry.record
-    cells = tuple(number(record.metrics[name]) if name in record.metrics else "–" for name in names)
+    cells = tuple(number(record.metrics[name]) if name in record.metrics else NONE for name in names)
     said: list[Said] = []
     total = 0
     if entry.key in shelf.sayings:

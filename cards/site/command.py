@@ -25,7 +25,11 @@ from ..cli import PATH, Many, mixed_option, runs_option
     help="Folder of predicted masks (zoo-eval --save-masks).  [default: RUN/masks]",
 )
 @click.option(
-    "--curve", type=PATH, multiple=True, metavar="[MODEL=]FILE", help="curve.csv of a training, drawn on the model's page."
+    "--curve",
+    type=PATH,
+    multiple=True,
+    metavar="[MODEL=]FILE",
+    help="curve.csv of a training, drawn on the model's page.",
 )
 @click.option(
     "--pictures",
@@ -71,6 +75,6 @@ def command(
     for note in built.notes:
         click.echo(f"note: {note}", err=True)
     click.echo(
-        f"Saved: {built.folder / 'index.html'} ({built.models} models, {built.cases} cases, {built.pictured} with "
-        f"pictures; {built.files} files, {built.bytes / 2**20:.1f} MB)"
+        f"Saved: {built.folder / 'index.html'} ({built.models} models, {built.cases} cases, "
+        f"{built.pictured} with pictures; {built.files} files, {built.bytes / 2**20:.1f} MB)"
     )

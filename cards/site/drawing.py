@@ -21,10 +21,12 @@ LETTERS = 22
 
 
 def interval(a: Aggregate | None, low: float, high: float) -> Markup:
-    """A mean as a dot on a line from ``low`` to ``high``, with its interval; the numbers stand beside it.
+    """A mean on a line from ``low`` to ``high``, with its interval; the numbers stand beside it.
+
+    The dot is a line without length, which no stretching of the drawing deforms.
 
     Example:
-        >>> "<circle" in interval(Aggregate(0.5, (0.4, 0.6), 8, 0, 0), 0.0, 1.0)
+        >>> 'class="mean"' in interval(Aggregate(0.5, (0.4, 0.6), 8, 0, 0), 0.0, 1.0)
         True
         >>> interval(None, 0.0, 1.0)
         Markup('')
@@ -40,7 +42,7 @@ def interval(a: Aggregate | None, low: float, high: float) -> Markup:
         bar = f'<path d="M{x(a.ci95[0])} 5H{x(a.ci95[1])}"/>'
     return Markup(
         '<svg class="ci" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
-        f'<path class="base" d="M2 5H98"/>{bar}<circle cx="{x(a.mean)}" cy="5" r="2.6"/></svg>'
+        f'<path class="base" d="M2 5H98"/>{bar}<path class="mean" d="M{x(a.mean)} 5h0"/></svg>'
     )
 
 
@@ -106,7 +108,8 @@ def pareto(dots: Sequence[Dot], cost: str, value: str, lower: bool = False) -> M
     line = " ".join(f"{plot.x(d.cost):.1f},{plot.y(d.value):.1f}" for d in best)
     names = ", ".join(dot.label for dot in best)
     head = Markup(
-        '<svg class="pareto" viewBox="0 0 {} {}" role="img" aria-label="{} against {}; not beaten in both: {}">'
+        '<svg class="pareto" viewBox="0 0 {} {}" role="img" '
+        'aria-label="{} against {}; not beaten in both: {}">'
     ).format(WIDTH, HEIGHT, value, cost, names)
     parts = [*plot.axes(cost, value), Markup('<polyline class="front" points="{}"/>').format(line)]
     parts += plot.labelled(sorted(dots, key=lambda d: plot.y(d.value)))

@@ -1,4 +1,4 @@
-"""What the user gives pictures from: datasets and folders of predicted masks, matched by content, not by name.
+"""What the user gives pictures from: datasets and folders of predicted masks, matched by content.
 
 A picture of another patient, or of another version of a mask, is worse than none. So a case is taken only if
 its files have the fingerprint that the run recorded, and a mask only if its file has the recorded hash.

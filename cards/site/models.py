@@ -14,7 +14,11 @@ from ...eval.views.common import number
 from ..names import without_folders
 from ..runs import Run
 from .drawing import interval
+from .plots import Plot
 
+NONE = "–"  # noqa: RUF001
+FIRST = 10
+"""Figures of a run that are seen at once; the others are folded away."""
 CASE_FIGURES = {
     "segment": ("dice", "hd95", "nsd"),
     "classify": ("correct", "p_true"),
@@ -44,24 +48,9 @@ class CaseLine:
     cells: tuple[tuple[str, float | None], ...]
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A drawing that stands in a file of its own.
-
-    Attributes:
-        src: its file.
-        title: below it.
-        alt: what it shows, for those who cannot see it.
-    """
-
-    src: str
-    title: str
-    alt: str
-
-
 @dataclass
 class RunPart:
-    """The part of a model's page that is about one run."""
+    """The part of a model's page that is about one run; ``more`` are the figures that do not come first."""
 
     anchor: str
     label: str
@@ -69,6 +58,7 @@ class RunPart:
     dataset: str
     facts: dict[str, str]
     figures: tuple[FigureLine, ...]
+    more: tuple[FigureLine, ...]
     heads: tuple[str, ...]
     cases: tuple[CaseLine, ...]
     plots: list[Plot] = field(default_factory=list)
@@ -83,11 +73,11 @@ class ModelPage:
     facts: dict[str, str]
     parts: tuple[RunPart, ...]
     card: Markup
-    files: dict[str, bytes] = field(default_factory=dict)
+    curves: list[Plot] = field(default_factory=list)
 
 
 def by_model(runs: Iterable[tuple[str, Run]]) -> dict[tuple[str, str], list[tuple[str, Run]]]:
-    """Runs, with their labels, by (name, content) of their model: equal names with other weights stay apart."""
+    """Runs, with their labels, by (name, content) of their model: other weights stay apart."""
     out: dict[tuple[str, str], list[tuple[str, Run]]] = {}
     for label, run in runs:
         out.setdefault((run.model, run.content_sha256), []).append((label, run))
@@ -109,9 +99,18 @@ def model_facts(runs: Sequence[Run]) -> dict[str, str]:
         "terms of its training data": str(licence.get("data_terms", "")),
         "found": without_folders(run.scores.model.get("found", "")),
         "content sha256": run.content_sha256,
-        "trained on": str(training.get("data") or training.get("dataset") or training.get("datasets") or ""),
+        "trained on": _training(training),
     }
     return {name: text or "not stated" for name, text in told.items()}
+
+
+def _training(plain: Mapping[str, Any]) -> str:
+    """How many cases and phantoms by which recipe, as far as the contract says."""
+    cases = plain.get("cases")
+    parts = [f"{len(cases)} cases" if isinstance(cases, list | tuple) and cases else ""]
+    parts.append(f"{plain['phantoms']} phantoms" if plain.get("phantoms") else "")
+    parts.append(f"recipe {plain['recipe']}" if plain.get("recipe") else "")
+    return ", ".join(part for part in parts if part)
 
 
 def run_part(anchor: str, label: str, run: Run, case_hrefs: Mapping[str, str]) -> RunPart:
@@ -125,17 +124,27 @@ def run_part(anchor: str, label: str, run: Run, case_hrefs: Mapping[str, str]) -
     """
     names = [n for n in _case_columns(run) if any(n in record.metrics for record in run.cases)]
     shown = [run.figure(name) for name in names]
+    order = sorted(_told(run), key=lambda name: name not in run.headline)
+    lines = tuple(_figure_line(run, name, run.figures[name]) for name in order)
     return RunPart(
         anchor=anchor,
         label=label,
         task=run.task,
         dataset=run.dataset,
         facts=_run_facts(run),
-        figures=tuple(_figure_line(run, name, a) for name, a in run.figures.items()),
+        figures=lines[:FIRST],
+        more=lines[FIRST:],
         heads=tuple(f.title + (f", {f.unit}" if f.unit else "") for f in shown),
         cases=tuple(_case_line(record, names, case_hrefs) for record in run.cases),
         notes=tuple(_notes(run)),
     )
+
+
+def _told(run: Run) -> list[str]:
+    """Figures, but for those of a single region that say once more what those of the foreground say."""
+    regions = list(run.scores.regions)
+    ending = f"_{regions[0]}" if run.task == "segment" and len(regions) == 1 else None
+    return [name for name in run.figures if ending is None or not name.endswith(ending)]
 
 
 def _case_columns(run: Run) -> tuple[str, ...]:
@@ -175,7 +184,7 @@ def _plain(value: Any) -> str:
 def _figure_line(run: Run, name: str, a: Aggregate) -> FigureLine:
     shown = run.figure(name)
     bounds = "" if a.ci95 is None else f" [{number(a.ci95[0])}, {number(a.ci95[1])}]"
-    top = 1.0 if 0 <= a.mean <= 1 else max(abs(v) for v in (a.mean, *(a.ci95 or (a.mean,))))
+    top = 1.0 if 0 <= a.mean <= 1 else 1.15 * max(abs(v) for v in (a.mean, *(a.ci95 or (a.mean,))))
     low = min(0.0, a.mean, *(a.ci95 or (0.0,)))
     return FigureLine(
         shown.title + (f", {shown.unit}" if shown.unit else ""),
@@ -188,7 +197,7 @@ def _figure_line(run: Run, name: str, a: Aggregate) -> FigureLine:
 
 def _case_line(record: CaseRecord, names: Sequence[str], hrefs: Mapping[str, str]) -> CaseLine:
     cells = tuple(
-        (number(record.metrics[name]), record.metrics[name]) if name in record.metrics else ("–", None)
+        (number(record.metrics[name]), record.metrics[name]) if name in record.metrics else (NONE, None)
         for name in names
     )
     status = "" if record.status == SCORED else record.status

@@ -80,9 +80,9 @@ class Merge:
         text, mmproj = self._outputs("text"), self._outputs("mmproj")
         targets = self._targets(folder)
         is_new = not folder.exists()
-        prepare_folder(folder)
-        _check_room(folder, [*text, *mmproj])
         try:
+            prepare_folder(folder)
+            _check_room(folder, [*text, *mmproj])
             with tempfile.TemporaryDirectory(
                 prefix=".merge.", dir=folder, ignore_cleanup_errors=True
             ) as scratch:

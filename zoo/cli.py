@@ -19,6 +19,7 @@ from .errors import ModelNotFoundError, UsageError
 if TYPE_CHECKING:
     from .contract import Contract, ImageSpec, InputSpec, OutputSpec
     from .modelfile import ModelFile
+    from .prompt_contract import PromptContract
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,7 +37,9 @@ def list_models(as_json: bool) -> None:
         _echo_json(rows)
         return
     for row in rows:
+        second = row.get("mmproj")
         size = f"{row['bytes'] / 1e6:.2f} MB" if row["bytes"] else "built in"
+        size += f" + {second['bytes'] / 1e6:.2f} MB mmproj" if second else ""
         state = "" if row["local"] else "  (downloaded when first used)"
         click.echo(f"{row['name']} {row['version']}  {row['task']}  {size}{state}")
         click.echo(f"    {row['description']}")
@@ -100,9 +103,10 @@ def _rows() -> list[dict[str, Any]]:
     return zoo + built_in
 
 
-def _described(model: str) -> tuple[str, Contract, ModelFile | None]:
+def _described(model: str) -> tuple[str, Contract | PromptContract, ModelFile[Any] | None]:
     from . import registry
 
+    _refuse_elsewhere(model)
     found = registry.resolve(model)
     if found.path is None:
         loaded = registry.load(model)
@@ -111,7 +115,17 @@ def _described(model: str) -> tuple[str, Contract, ModelFile | None]:
     return found.how, file.contract(), file
 
 
-def _file_facts(file: ModelFile | None) -> dict[str, Any]:
+def _refuse_elsewhere(model: str) -> None:
+    """What has no file of its own has no contract to show."""
+    from .language import PREFIXES
+
+    if model.startswith(tuple(PREFIXES)):
+        raise UsageError(f"{model}: no contract travels with it; ask it with zoo-eval --task")
+    if "+" in model and model.lower().endswith(".gguf"):
+        raise UsageError(f"{model}: give the language model's file alone: the contract stands in it")
+
+
+def _file_facts(file: ModelFile[Any] | None) -> dict[str, Any]:
     if file is None:
         return {}
     return {"sha256": file.sha256, "bytes": file.size, "form": file.form}
@@ -135,15 +149,15 @@ def _kept(output: OutputSpec) -> str:
     return f"removed where smaller than {' or '.join(limits)}" if limits else "all kept"
 
 
-def _lines(how: str, contract: Contract, file: ModelFile | None) -> Iterator[tuple[str, object]]:
+def _lines(
+    how: str, contract: Contract | PromptContract, file: ModelFile[Any] | None
+) -> Iterator[tuple[str, object]]:
     """(name, value) of each line that ``zoo show`` prints."""
     licence = contract.licence
     yield "model", f"{contract.name} {contract.version}"
     yield "found", how
     yield "task", contract.task
-    yield from _input_lines(contract.input)
-    yield from _output_lines(contract.output)
-    yield "labels", ", ".join(f"{value} {name}" for value, name in contract.labels.items())
+    yield from _task_lines(contract)
     yield "licence", licence.weights
     yield "data terms", licence.data_terms
     yield "terms are", licence.status.upper() if licence.status != "confirmed" else "confirmed"
@@ -155,6 +169,26 @@ def _lines(how: str, contract: Contract, file: ModelFile | None) -> Iterator[tup
     if file is not None:
         yield "file sha256", file.sha256
         yield "file", f"{file.size} bytes, {file.form}"
+
+
+def _task_lines(contract: Contract | PromptContract) -> Iterator[tuple[str, str]]:
+    from .contract import Contract
+
+    if not isinstance(contract, Contract):
+        yield from _prompt_lines(contract)
+        return
+    yield from _input_lines(contract.input)
+    yield from _output_lines(contract.output)
+    yield "labels", ", ".join(f"{value} {name}" for value, name in contract.labels.items())
+
+
+def _prompt_lines(contract: PromptContract) -> Iterator[tuple[str, str]]:
+    rule = contract.slices
+    yield "answers", ", ".join(f"{task} ({wording})" for task, wording in contract.prompts.items())
+    yield "image", f"{_times(contract.image)} pixels, {rule.plane} {rule.modality}"
+    yield "slices", f"placed by {rule.place}, contrast of the {rule.contrast}"
+    yield "mmproj", contract.mmproj.file
+    yield "mmproj sha256", contract.mmproj.sha256
 
 
 def _input_lines(spec: InputSpec | ImageSpec) -> Iterator[tuple[str, str]]:
@@ -197,16 +231,19 @@ def _local_names() -> list[str]:
 def _check(spec: str) -> tuple[bool, str]:
     """(whether it may be trusted, a line that says why)."""
     from . import registry
+    from .prompt_contract import PromptContract
 
     try:
         found = registry.resolve(spec)
         if found.path is None:
-            contract = registry.load(spec).contract
-            return True, f"{spec}: {found.how}, content {contract.content_sha256}"
+            built_in = registry.load(spec).contract
+            return True, f"{spec}: {found.how}, content {built_in.content_sha256}"
         file = registry.verify(found)
-        file.contract()
+        contract = file.contract()
     except VoxzooError as error:
         return False, str(error) if spec in str(error) else f"{spec}: {error}"
     against = "registry and contract" if found.entry else "contract (it is not from the registry)"
     hashes = f"sha256 {file.sha256}, content {file.content_sha256}"
+    if isinstance(contract, PromptContract):
+        hashes += f", mmproj {contract.mmproj.sha256}"
     return True, f"{spec}: {found.how}: {hashes}; agrees with {against}"

@@ -50,7 +50,7 @@ class GgufFile(ModelFile[PromptContract]):
 
     header: GgufHeader
     described_sha256: str
-    place: ClassVar[str] = "its key-values"
+    place: ClassVar[str] = "the header"
     lost: ClassVar[str] = "its questions, slices and mmproj are unknown"
     read: ClassVar[Callable[[str], PromptContract]] = PromptContract.from_json
 

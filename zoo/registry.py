@@ -17,24 +17,47 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from . import checks, onnxfile, torchfile
+from . import checks, gguffile, onnxfile, torchfile
 from .contract import Contract, InputSpec
 from .errors import ContractError, IntegrityError, ModelError, ModelNotFoundError, UsageError
+from .ggufpair import open_pair
+from .modelfile import KEY
+from .sampling import Sampling
 
 if TYPE_CHECKING:
+    from .language import LanguageModel
     from .model import Model
     from .modelfile import ModelFile
+    from .prompt_contract import PromptContract
     from .runtimes.base import Session
 
 SCHEMA = "voxzoo.registry/1"
 WEIGHTS = Path(__file__).parent / "weights"
 BASELINE_PREFIX = "baseline:"
 SUFFIX = ".onnx"
+GGUF = ".gguf"
 _told: set[str] = set()
 
 
 class ResearchOnlyWarning(UserWarning):
     """The weights were trained on research-only data: they are for research too. Said once a process."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A second file of a model: the mmproj beside a language model's GGUF.
+
+    Attributes:
+        file: its name.
+        bytes: its size.
+        sha256: of the whole file.
+        urls: where it can be fetched; empty if it is bundled.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
+    urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,11 +70,12 @@ class Entry:
         file: its file's name.
         bytes: the file's size.
         sha256: of the whole file.
-        content_sha256: of the file without its metadata.
+        content_sha256: of the file without its metadata; of a GGUF's tensor section.
         licence: the licence line of its contract.
         description: a sentence.
         urls: where it can be fetched; empty if it is bundled.
-        task: "segment" or "classify".
+        task: "segment", "classify" or "prompt".
+        mmproj: the vision part of a language model.
     """
 
     name: str
@@ -64,6 +88,12 @@ class Entry:
     description: str
     urls: tuple[str, ...] = ()
     task: str = "segment"
+    mmproj: Part | None = None
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all its files."""
+        return self.bytes + (self.mmproj.bytes if self.mmproj else 0)
 
 
 @dataclass(frozen=True)
@@ -74,11 +104,13 @@ class Resolved:
         how: printable: "bundled zoo model cnn3d-seg 1.0.0", "file ./mine.onnx", "built into voxzoo".
         path: the file; None for a built-in baseline.
         entry: its line in the registry, if it came from there.
+        mmproj: the second file of a language model of the zoo.
     """
 
     how: str
     path: Path | None
     entry: Entry | None = None
+    mmproj: Path | None = None
 
 
 def entries(folder: Path = WEIGHTS) -> dict[str, Entry]:
@@ -90,15 +122,23 @@ def entries(folder: Path = WEIGHTS) -> dict[str, Entry]:
     path = folder / "registry.json"
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-        found = [Entry(**{**item, "urls": tuple(item["urls"])}) for item in plain["models"]]
+        found = [_entry(item) for item in plain["models"]]
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ContractError(f"{path}: the registry is damaged ({error}): install voxzoo again") from error
     for entry in found:
-        if not checks.is_sha256(entry.sha256) or not checks.is_sha256(entry.content_sha256):
+        hashes = [entry.sha256, entry.content_sha256, *([entry.mmproj.sha256] if entry.mmproj else [])]
+        if not all(map(checks.is_sha256, hashes)):
             raise ContractError(f"{path}: {entry.name} has no valid hashes: install voxzoo again")
     return {entry.name: entry for entry in found}
+
+
+def _entry(item: dict[str, Any]) -> Entry:
+    """One model as it stands in the registry."""
+    second = item.get("mmproj")
+    part = Part(**{**second, "urls": tuple(second["urls"])}) if second else None
+    return Entry(**{**item, "urls": tuple(item["urls"]), "mmproj": part})
 
 
 def names() -> tuple[str, ...]:
@@ -118,7 +158,7 @@ def resolve(spec: str | os.PathLike[str]) -> Resolved:
 
     Args:
         spec: "baseline:NAME"; an https URL (or http with ``#sha256=...``; https may have one too); a path; a
-            zoo name with or without ``.onnx``. An existing file wins over a zoo name.
+            zoo name with or without ``.onnx`` or ``.gguf``. An existing file wins over a zoo name.
 
     Raises:
         ModelNotFoundError: nothing of that kind; the message suggests and lists names.
@@ -135,9 +175,9 @@ def resolve(spec: str | os.PathLike[str]) -> Resolved:
     if urlsplit(text).scheme in ("http", "https"):
         return _from_url(text)
     path, known = Path(text).expanduser(), entries()
-    name = text.removesuffix(SUFFIX)
+    name = text.removesuffix(SUFFIX).removesuffix(GGUF)
     if path.is_dir() and name not in known:
-        raise ModelError(f"{text}: is a folder; a model is an ONNX file or a name of the zoo")
+        raise ModelError(f"{text}: is a folder; a model is an ONNX or GGUF file, or a name of the zoo")
     if path.is_file():
         note = " (the file wins over the zoo model of that name)" if name in known else ""
         return Resolved(f"file {text}{note}", path)
@@ -146,8 +186,10 @@ def resolve(spec: str | os.PathLike[str]) -> Resolved:
     raise ModelNotFoundError(_not_found(text))
 
 
-def verify(found: Resolved) -> ModelFile:
+def verify(found: Resolved) -> ModelFile[Any]:
     """Read a model file and check it against the registry if it came from there.
+
+    Of a language model with a contract its mmproj is checked too.
 
     Raises:
         IntegrityError: size or a hash disagrees.
@@ -156,8 +198,7 @@ def verify(found: Resolved) -> ModelFile:
     if found.path is None:
         raise UsageError(f"{found.how}: there is no file to verify")
     try:
-        script = torchfile.is_torchscript(found.path)
-        file = torchfile.inspect(found.path) if script else onnxfile.inspect(found.path)
+        file = _inspect(found.path, found.mmproj)
     except IntegrityError:
         raise
     except ModelError as error:
@@ -165,8 +206,17 @@ def verify(found: Resolved) -> ModelFile:
             raise
         raise IntegrityError(f"{error}; the registry expects {found.entry.bytes} bytes") from error
     if found.entry is not None:
-        _compare(file, found.entry)
+        compare(file, found.entry)
     return file
+
+
+def _inspect(path: Path, mmproj: Path | None) -> ModelFile[Any]:
+    if torchfile.is_torchscript(path):
+        return torchfile.inspect(path)
+    if not gguffile.is_gguf(path):
+        return onnxfile.inspect(path)
+    file = gguffile.inspect(path)
+    return open_pair(path, mmproj).text if KEY in file.metadata else file
 
 
 def load(
@@ -178,11 +228,13 @@ def load(
     contract: str | os.PathLike[str] | Contract | None = None,
     flips: str = "none",
     trust: bool = False,
-) -> Model:
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> Any:
     """Load a model, verified, ready to be called.
 
     Args:
-        spec: what ``resolve`` takes.
+        spec: what ``resolve`` takes; of language models also what the module ``language`` lists.
         runtime: "auto" (the fastest installed), "onnxruntime", "openvino"; "torchscript" for such a file.
         device: "auto", "cpu", "cuda".
         precision: "fp32", "tf32", "bf16", "fp16": obtained exactly, or an error.
@@ -192,6 +244,10 @@ def load(
         flips: of models that segment: "none"; "lr" takes the mean of the probabilities over the input and
             its left-right mirror image, "all" over all eight mirror images. Each costs a run of the network.
         trust: run a TorchScript file that is not in the registry: it runs code of its own.
+        temperature, seed: of language models: 0 gives the likeliest answer; above, answers are drawn.
+
+    Returns:
+        A ``model.Model``, or a ``language.LanguageModel``.
 
     Raises:
         ModelNotFoundError, ModelError, ContractError, IntegrityError: it cannot be found or trusted.
@@ -212,6 +268,12 @@ def load(
 
         _no_flips(flips, text)
         return baseline.load(text.removeprefix(BASELINE_PREFIX), runtime, device, precision)
+    from .language import is_language_model
+
+    if is_language_model(text):
+        return _load_language(
+            text, flips, runtime, device, precision, threads, contract, Sampling(temperature, seed)
+        )
     from .runtimes.base import open_session
 
     found = resolve(spec)
@@ -221,6 +283,16 @@ def load(
     session = open_session(file.name, runtime, device, precision, threads)
     tell_terms(agreed)
     return as_model(agreed, session, how, file.content_sha256, flips)
+
+
+def _load_language(text: str, flips: str, *options: Any) -> LanguageModel:
+    from .language import load_language
+
+    _no_flips(flips, text)
+    model = load_language(text, *options)
+    if model.contract is not None:
+        tell_terms(model.contract)
+    return model
 
 
 def as_model(contract: Contract, session: Session, how: str, content_hash: str, flips: str = "none") -> Model:
@@ -244,7 +316,7 @@ def _no_flips(flips: str, name: str) -> None:
         raise UsageError(f"flips {flips!r}: {name} is not a network that segments; leave flips at none")
 
 
-def tell_terms(contract: Contract) -> None:
+def tell_terms(contract: Contract | PromptContract) -> None:
     """Warn, once a process and model, that weights are for research only."""
     if contract.licence.status == "research-only" and contract.name not in _told:
         _told.add(contract.name)
@@ -252,24 +324,30 @@ def tell_terms(contract: Contract) -> None:
 
 
 def register(
-    source: str | os.PathLike[str], description: str, urls: Sequence[str] = (), folder: Path = WEIGHTS
+    source: str | os.PathLike[str],
+    description: str,
+    urls: Sequence[str] = (),
+    folder: Path = WEIGHTS,
+    mmproj_urls: Sequence[str] = (),
 ) -> Entry:
     """Put a model file with a contract into the zoo: its bytes into ``folder``, its facts into the registry.
 
     For those who publish models; it needs a writable checkout. An entry of the same name is replaced.
 
     Args:
-        source: an ONNX file with a valid contract.
+        source: an ONNX file with a valid contract, or a language model's GGUF with one, beside its mmproj.
         description: a sentence.
         urls: where else it can be fetched.
         folder: that holds ``registry.json``.
+        mmproj_urls: where else the mmproj can be fetched.
     """
-    file = onnxfile.inspect(source)
+    source = Path(source)
+    file, second = _published(source, mmproj_urls)
     contract = file.contract()
     entry = Entry(
         name=contract.name,
         version=contract.version,
-        file=contract.name + SUFFIX,
+        file=contract.name + (GGUF if second else SUFFIX),
         bytes=file.size,
         sha256=file.sha256,
         content_sha256=file.content_sha256,
@@ -277,14 +355,31 @@ def register(
         description=description,
         urls=tuple(urls),
         task=contract.task,
+        mmproj=second,
     )
-    target = folder / entry.file
-    if target.resolve() != Path(source).resolve():
-        _write(target, Path(source).read_bytes())
-    models = [asdict(e) for e in {**entries(folder), entry.name: entry}.values()]
+    copies = [(source, folder / entry.file)]
+    if second is not None:
+        copies.append((source.parent / second.file, folder / second.file))
+    for given, target in copies:
+        if target.resolve() != given.resolve():
+            _write(target, given.read_bytes())
+    models = [_plain(e) for e in {**entries(folder), entry.name: entry}.values()]
     plain = {"schema": SCHEMA, "models": models}
     _write(folder / "registry.json", (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
     return entry
+
+
+def _published(source: Path, mmproj_urls: Sequence[str]) -> tuple[ModelFile[Any], Part | None]:
+    """A model file to be registered, and its second file."""
+    if not gguffile.is_gguf(source):
+        return onnxfile.inspect(source), None
+    pair = open_pair(source)
+    vision = pair.mmproj
+    return pair.text, Part(Path(vision.name).name, vision.size, vision.sha256, tuple(mmproj_urls))
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    return {key: value for key, value in asdict(entry).items() if value is not None}
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -293,7 +388,12 @@ def _write(path: Path, content: bytes) -> None:
     os.replace(part, path)
 
 
-def _compare(file: ModelFile, entry: Entry) -> None:
+def compare(file: ModelFile[Any], entry: Entry) -> None:
+    """Refuse a file that is not the one in the registry.
+
+    Raises:
+        IntegrityError: a hash disagrees.
+    """
     for what, got, expected in (
         ("content hash", file.content_sha256, entry.content_sha256),
         ("sha256", file.sha256, entry.sha256),
@@ -304,7 +404,7 @@ def _compare(file: ModelFile, entry: Entry) -> None:
             )
 
 
-def _contract(how: str, file: ModelFile, given: Any) -> tuple[str, Contract]:
+def _contract(how: str, file: ModelFile[Contract], given: Any) -> tuple[str, Contract]:
     """(how the model was found, its contract): the one given, else the one inside."""
     if given is None:
         return how, file.contract()
@@ -324,26 +424,35 @@ def _contract(how: str, file: ModelFile, given: Any) -> tuple[str, Contract]:
 
 def is_local(entry: Entry) -> bool:
     """Whether the model's file is here: bundled, or downloaded before."""
-    return (WEIGHTS / entry.file).is_file() or _cached(entry).is_file()
+    parts: list[Entry | Part] = [entry, *([entry.mmproj] if entry.mmproj else [])]
+    return all((WEIGHTS / part.file).is_file() or _cached(part).is_file() for part in parts)
 
 
-def _cached(entry: Entry) -> Path:
+def _cached(part: Entry | Part) -> Path:
     from .download import cache_dir
 
-    return cache_dir() / "models" / f"{entry.sha256[:16]}-{entry.file}"
+    return cache_dir() / "models" / f"{part.sha256[:16]}-{part.file}"
 
 
 def _from_zoo(entry: Entry) -> Resolved:
-    bundled, target = WEIGHTS / entry.file, _cached(entry)
+    path, how = _local(entry, entry.name)
+    mmproj = _local(entry.mmproj, entry.name)[0] if entry.mmproj else None
+    if not how:
+        return Resolved(f"bundled zoo model {entry.name} {entry.version}", path, entry, mmproj)
+    return Resolved(f"zoo model {entry.name} {entry.version}, {how}", path, entry, mmproj)
+
+
+def _local(part: Entry | Part, name: str) -> tuple[Path, str]:
+    """(a file of a model, fetched if need be; how it came here, "" if it is bundled)."""
+    bundled, target = WEIGHTS / part.file, _cached(part)
     if bundled.is_file():
-        return Resolved(f"bundled zoo model {entry.name} {entry.version}", bundled, entry)
-    if not entry.urls:
-        raise ModelNotFoundError(f"{entry.name}: its file {bundled} is gone: install voxzoo again")
+        return bundled, ""
+    if not part.urls:
+        raise ModelNotFoundError(f"{name}: its file {bundled} is gone: install voxzoo again")
     from .download import fetch
 
-    new = fetch(entry.urls[0], target, entry.sha256)
-    where = f"downloaded from {entry.urls[0]}" if new else "from the cache"
-    return Resolved(f"zoo model {entry.name} {entry.version}, {where}", target, entry)
+    new = fetch(part.urls[0], target, part.sha256)
+    return target, f"downloaded from {part.urls[0]}" if new else "from the cache"
 
 
 def _from_url(text: str) -> Resolved:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...zoo.answerer import Answerer
 from ...zoo.errors import CaseError, InputError, UsageError
-from ...zoo.tasks.prompt import PromptTask, choose_prompt
+from ...zoo.language import asked_prompt, shown_by
+from ...zoo.tasks.prompt import PromptTask
 from ..energy.items import meter_of
 from .answers import Answer
 from .assembling import asked_record
@@ -47,7 +48,7 @@ def live(
     if isinstance(data, str | os.PathLike) and has_references(data):
         raise UsageError(f"data: {data} holds recorded ground truth and no images; a live model needs images")
     dataset = open_cases(data, options)
-    shown = task.slices
+    shown = shown_by(model, task)
     try:
         rule = replace(
             shown,
@@ -58,14 +59,15 @@ def live(
     except InputError as error:
         raise UsageError(str(error)) from error
     wordings = tuple(task.prompts) if options.prompt == "all" else (options.prompt,)
-    prompts = tuple(choose_prompt(task, name, rule) for name in wordings)
+    prompts = tuple(asked_prompt(model, task, name, rule) for name in wordings)
     survey = Survey(task, prompts, rule, options.repeats)
 
     def read(folder: Path | None, watcher: Watcher) -> tuple[Reading, dict[str, Any]]:
         return _ask(model, dataset, survey, folder, watcher)
 
     ran = getattr(model, "runtime", None) or runtime("live")
-    asked = Asked(model.name, f"asked live, {model.content_hash[:12]}", model.content_hash, ran)
+    settings = dict(getattr(model, "settings", {}))
+    asked = Asked(model.name, f"asked live, {model.content_hash[:12]}", model.content_hash, ran, settings)
     work = Work.of(
         task.name,
         protocols[options.protocol],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ...zoo.tasks.prompt import PROMPT_TASKS
 
 REPLAY, SCRIPT = "replay:", "script:"
@@ -27,6 +29,14 @@ def is_language(model: object, task: str) -> bool:
     Example:
         >>> is_language("replay:a.jsonl", "auto"), is_language("cnn3d-seg", "auto"), is_language("x", "box")
         (True, False, True)
+        >>> is_language("model.gguf", "auto")
+        True
     """
-    named = isinstance(model, str) and model.startswith((REPLAY, SCRIPT))
-    return named or is_prompt_task(task)
+    if is_prompt_task(task) or hasattr(model, "answer"):
+        return True
+    if not isinstance(model, str | os.PathLike):
+        return False
+    from ...zoo.language import is_language_model
+
+    text = os.fspath(model)
+    return text.startswith((REPLAY, SCRIPT)) or is_language_model(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +34,13 @@ WRITTEN = ("results.json", "cases.csv", "answers.jsonl", "gldr.svg", "transcript
 
 @dataclass(frozen=True)
 class Asked:
-    """Who answers, as reports and results name it."""
+    """Who answers, as reports and results name it; ``settings`` change its answers, and the run's folder."""
 
     name: str
     reference: str
     content_hash: str
     runtime: RuntimeInfo
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class LanguageRun:
             "protocols": {name: rules.to_dict() for name, rules in self.protocols.items()},
             "protocol": self.options.protocol,
             "seed": self.options.seed,
+            **({"settings": self.model.settings} if self.model.settings else {}),
         }
 
     def default_folder(self) -> Path:

@@ -152,9 +152,9 @@ def test_without_torch(make, monkeypatch):
 
     from voxzoo.zoo.runtimes import torchscript
 
-    torchscript._import.cache_clear()
+    torchscript.import_torch.cache_clear()
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingDependencyError, match="pip install"):
         registry.load(make(), runtime="torchscript", trust=True)
     assert not torchscript.is_installed()
-    torchscript._import.cache_clear()
+    torchscript.import_torch.cache_clear()

@@ -46,6 +46,7 @@ def open_model(
     device: str = "auto",
     threads: int | None = None,
     decoding: str = "auto",
+    grammar: str = "auto",
     context: int | None = None,
     cache: str = "f16",
     trusted: bool = False,
@@ -59,6 +60,7 @@ def open_model(
         threads: of each call; default: the physical cores this process may use.
         decoding: "slots", "grammar" (token by token), "free" (no grammar), or "auto": slots where the
             vocabulary allows.
+        grammar: "none" is another way to say free decoding.
         context: tokens; default what the model was trained with, 4096 at most.
         cache: numbers of the key-value cache: "f16" or "f32".
         trusted: skip the trial in a process of its own that keeps a native crash from ending this one.
@@ -69,6 +71,7 @@ def open_model(
         ModelError: llama.cpp refuses the files, or crashes on them.
         UsageError: a word that means nothing, or slots with a vocabulary that has none.
     """
+    decoding = "free" if grammar == "none" else decoding
     _check(device, decoding, cache, context)
     gpu = device == "cuda" or (device == "auto" and offers_gpu())
     check_gpu(gpu)

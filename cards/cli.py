@@ -16,6 +16,8 @@ from ..zoo.errors import ModelError, ModelNotFoundError, VoxzooError
 from ..zoo.program import run_program
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .runs import Run
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -101,7 +103,7 @@ def build(
 
     read = _read(runs)
     subject = find_subject(model, read, stated)
-    drawn = _figures(read, curve, out) if figures or curve else {}
+    drawn = _figures(read if figures else [], curve, out) if figures or curve else {}
     card = build_card(subject, _read(robustness), drawn)
     for path in card.save(out):
         click.echo(f"Saved: {path}")
@@ -228,7 +230,7 @@ def _read(given: tuple[str, ...]) -> list[Run]:
     return read_runs(given) if given else []
 
 
-def _figures(runs: list[Run], curve: Path | None, out: Path) -> dict[str, str]:
+def _figures(runs: list[Run], curve: Path | None, out: Path) -> Mapping[str, str]:
     from .plots.of_card import draw_for_card
 
     return draw_for_card(runs, curve, out)

@@ -109,6 +109,7 @@ def push(what: Plan, message: str = "Model card", private: bool = False, revisio
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
+    clients: tuple[type[Exception], ...] = HfHubHTTPError.__bases__  # of whichever HTTP client it uses
     api = HfApi(endpoint=what.endpoint)
     operations = [CommitOperationAdd(u.target, str(u.source)) for u in what.uploads]
     try:
@@ -118,12 +119,7 @@ def push(what: Plan, message: str = "Model card", private: bool = False, revisio
         raise ModelError(f"{what.endpoint}: no token: set HF_TOKEN, or run hf auth login") from error
     except HfHubHTTPError as error:
         raise ModelError(f"{what.endpoint}/{what.repo}: refused: {' '.join(str(error).split())}") from error
-    except (
-        *HfHubHTTPError.__bases__,
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # whichever client it uses
+    except (*clients, OSError, RuntimeError, ValueError) as error:
         raise ModelError(f"{what.endpoint}: the upload failed: {type(error).__name__} {error}") from error
     return str(done.commit_url)
 

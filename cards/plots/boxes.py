@@ -16,8 +16,7 @@ from .values import board_of, by_patient, metrics_of, title_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    Array = np.ndarray[tuple[int], np.dtype[np.float64]]
+    from numpy.typing import NDArray
 
 GOLDEN = 0.618034
 LEGEND = "line: median; diamond: mean; dot: a patient; cross: a patient without a prediction"
@@ -71,7 +70,7 @@ def _panel(ax: Axes, runs: Sequence[tuple[str, Run]], metric: str, theme: str) -
     return f"{title_of(runs[0][1], metric)}: {'; '.join(said)}."
 
 
-def _row(ax: Axes, row: int, values: Array, failed: Array, theme: str) -> None:
+def _row(ax: Axes, row: int, values: NDArray[np.float64], failed: NDArray[np.bool_], theme: str) -> None:
     ink, tint = theme_of(theme).ink, colour(row)
     if not len(values):
         return

@@ -79,8 +79,8 @@ def curve(curves: Sequence[Curve], *, theme: str = "light") -> Figure:
     said = []
     for index, one in enumerate(curves):
         look = {"color": colour(index), "marker": marker(index), "markevery": 0.15, "ms": 5, "lw": 1.5}
-        left.plot(one.steps, one.loss, label=plain(one.label), **look)  # type: ignore[arg-type]
-        right.plot(one.steps, one.score, **look)  # type: ignore[arg-type]
+        left.plot(one.steps, one.loss, label=plain(one.label), **look)
+        right.plot(one.steps, one.score, **look)
         known = [
             (score, step) for score, step in zip(one.score, one.steps, strict=True) if not math.isnan(score)
         ]

@@ -182,9 +182,7 @@ def _text_tensors(checkpoint: Checkpoint, text: dict[str, Any], type: str) -> It
         stem = place.stem.rpartition(".")[2]
         expected = shapes[stem] if target.endswith(".weight") else shapes[stem][:1]
         if shape != expected:
-            raise ModelError(
-                f"{checkpoint.folder}: {name} is {shape}, by config.json it should be {expected}"
-            )
+            raise ModelError(f"{checkpoint.folder}: {name} is {shape}, config.json says {expected}")
         if place.permuted:
             heads = text["num_attention_heads" if stem == "attn_q" else "num_key_value_heads"]
             rows: Callable[[], Iterator[Array]] = partial(_interleaved, checkpoint, name, heads)
@@ -226,9 +224,7 @@ def _check_tower(checkpoint: Checkpoint, there: set[str], metadata: dict[str, An
         parts = ("attn_q", "attn_k", "attn_v", "attn_out", "ffn_up", "ffn_down", "ln1", "ln2")
         needed |= {f"v.blk.{block}.{part}.weight" for part in parts}
     if missing := sorted(needed - there, key=_natural):
-        raise ModelError(
-            f"{checkpoint.folder}: the checkpoint has no {missing[0]} (and {len(missing) - 1} more)"
-        )
+        raise ModelError(f"{checkpoint.folder}: no weight for {missing[0]} (and {len(missing) - 1} more)")
 
 
 def _check_complete(
@@ -238,9 +234,7 @@ def _check_complete(
     needed = {f"{stem}.weight" for stem in top}
     needed |= {f"blk.{b}.{stem}.weight" for b in range(blocks) for stem in stems - top}
     if missing := sorted(needed - sources.keys(), key=_natural):
-        raise ModelError(
-            f"{checkpoint.folder}: the checkpoint has no {missing[0]} (and {len(missing) - 1} more)"
-        )
+        raise ModelError(f"{checkpoint.folder}: no weight for {missing[0]} (and {len(missing) - 1} more)")
     extra = [t for t, (_, place) in sources.items() if place.block is not None and place.block >= blocks]
     if extra:
         raise ModelError(f"{checkpoint.folder}: {extra[0]}, but config.json says {blocks} blocks")

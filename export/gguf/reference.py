@@ -26,15 +26,20 @@ class Seen:
 
     Attributes:
         ids: of all tokens; places of the image hold the image's token.
-        is_image: which places those are.
+        token: the image's.
         logits: (tokens, n_vocab) float32, after each.
         embeddings: (places of the image, width) float32, as the language model gets them.
     """
 
     ids: list[int]
-    is_image: NDArray[np.bool_]
+    token: int
     logits: Floats
     embeddings: Floats
+
+    @property
+    def is_image(self) -> NDArray[np.bool_]:
+        """Which tokens are places of the image, (tokens,)."""
+        return np.array(self.ids) == self.token
 
 
 class Reference:
@@ -104,11 +109,11 @@ class Reference:
         with torch.inference_mode(), self._watched() as caught:
             logits = np.asarray(self._model(**inputs).logits[0], dtype=np.float32)
         ids = [int(i) for i in inputs["input_ids"][0]]
-        is_image = np.array(ids) == self._plain.config.image_token_id
         embeddings = np.concatenate([e.reshape(-1, e.shape[-1]) for e in caught])
-        if len(embeddings) != is_image.sum():
-            raise ModelError(f"{len(embeddings)} embeddings for {is_image.sum()} places of the image")
-        return Seen(ids, is_image, logits, embeddings)
+        seen = Seen(ids, int(self._plain.config.image_token_id), logits, embeddings)
+        if len(embeddings) != seen.is_image.sum():
+            raise ModelError(f"{len(embeddings)} embeddings for {seen.is_image.sum()} places of the image")
+        return seen
 
     def inputs(self, image: NDArray[np.uint8], text: str) -> Any:
         """The processor's tensors of an image and a text."""

@@ -150,12 +150,23 @@ class Sides:
         self._whole = all(_is_whole(path) for path in (text, mmproj) if path is not None)
 
     def same_tokens(self) -> bool:
-        """Whether prompts and answers of all tasks are cut into the same tokens."""
+        """Whether both cut prompts and answers of all tasks, and an image, into the same tokens."""
         probe = self._probe("f32")
         texts = [self._merged.prompt(text, False) + answer for text, answer in questions()]
         same = [probe.tokenize(text, special=True) == self._merged.ids(text) for text in texts]
+        if self._mmproj is not None:
+            same.append(self._same_layout(probe))
         probe.close()
         return all(same)
+
+    def _same_layout(self, probe: Probe) -> bool:
+        """Whether both put the same tokens around an image and its tiles."""
+        pictured = self._seen(*questions()[0])
+        ids, token = pictured.merged.ids, pictured.merged.token
+        own: list[int] = []
+        for part in probe.look(pictured.image):
+            own += [token] * len(part) if isinstance(part, np.ndarray) else list(part)
+        return any(ids[start : start + len(own)] == own for start in range(len(ids) - len(own) + 1))
 
     def checks(self) -> Iterator[Check]:
         """Every comparison, one after the other."""
@@ -233,16 +244,16 @@ def parts_of(seen: Seen, embeddings: Floats) -> list[Part]:
     """Tokens and embeddings as a text with an image has them; the places of the image may be several.
 
     Example:
-        >>> mask = np.array([False, True, True, False])
         >>> eyes = np.zeros((2, 3), np.float32)
-        >>> [len(part) for part in parts_of(Seen([5, 9, 9, 6], mask, eyes, eyes), eyes)]
+        >>> [len(part) for part in parts_of(Seen([5, 9, 9, 6], 9, eyes, eyes), eyes)]
         [1, 2, 1]
     """
-    edges = [0, *(np.flatnonzero(np.diff(seen.is_image)) + 1).tolist(), len(seen.ids)]
+    is_image = seen.is_image
+    edges = [0, *(np.flatnonzero(np.diff(is_image)) + 1).tolist(), len(is_image)]
     parts: list[Part] = []
     used = 0
     for start, stop in pairwise(edges):
-        if seen.is_image[start]:
+        if is_image[start]:
             parts.append(embeddings[used : used + stop - start])
             used += stop - start
         else:

@@ -13,6 +13,12 @@ from . import siglip
 
 CLASSES = ("Idefics3ForConditionalGeneration", "SmolVLMForConditionalGeneration")
 VISION = True
+_MARKS = {
+    "\u010a": "a line's end",
+    "\u010a\u010a": "two lines' ends",
+    "<fake_token_around_image>": "<fake_token_around_image>",
+    "<global-img>": "<global-img>",
+}
 _DEFAULTS = siglip.DEFAULTS | {"hidden_size": 1152, "num_attention_heads": 16, "patch_size": 32}
 
 
@@ -25,10 +31,24 @@ def check(checkpoint: Checkpoint) -> list[str]:
         raise UsageError(
             f"{checkpoint.folder}: scale_factor {factor!r} does not divide {side} patches a side"
         )
+    _check_marks(checkpoint)
     notes = siglip.check_tower(vision, str(checkpoint.folder))
     if siglip.image_settings(checkpoint).get("do_image_splitting") is False:
         notes.append("the processor shows pictures whole; llama.cpp always adds tiles of them")
     return notes
+
+
+def _check_marks(checkpoint: Checkpoint) -> None:
+    """The tokens that llama.cpp puts around tiles; it reads one that is missing as the number -1."""
+    tokenizer = checkpoint.json("tokenizer.json") or {}
+    model, added = tokenizer.get("model"), tokenizer.get("added_tokens")
+    pieces = set((model.get("vocab") or {}) if isinstance(model, dict) else {})
+    pieces |= {token.get("content") for token in added or () if isinstance(token, dict)}
+    if missing := [name for mark, name in _MARKS.items() if mark not in pieces]:
+        raise UsageError(
+            f"{checkpoint.folder}: the tokenizer has no single token for {missing[0]}, which llama.cpp puts "
+            "around images of this family; use transformers:"
+        )
 
 
 def text_config(config: dict[str, Any]) -> dict[str, Any]:

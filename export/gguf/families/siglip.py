@@ -55,9 +55,7 @@ def gelu_note(activation: str, part: str) -> list[str]:
     """A line where llama.cpp has only the tanh approximation of a GELU."""
     if activation != "gelu":
         return []
-    return [
-        f"the {part} was trained with the exact GELU, llama.cpp has its tanh approximation: up to 5e-4 apart"
-    ]
+    return [f"the {part} has the exact GELU, llama.cpp the tanh approximation: up to 5e-4 apart"]
 
 
 def vision_config(config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

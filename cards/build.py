@@ -15,6 +15,7 @@ from ..eval.files import atomic_write, prepare_folder
 from ..eval.views.common import plural
 from ..zoo.specs import LicenceSpec
 from . import metadata
+from .bench import Bench, bench_section
 from .markdown import MEAN, bullets, code, inline_code, mean_of, statement, table
 from .names import as_markdown, slug
 from .published import published_table
@@ -76,13 +77,19 @@ class Card:
         return [folder / name for name in texts]
 
 
-def build(subject: Subject, robustness: Sequence[Run] = (), figures: Mapping[str, str] | None = None) -> Card:
+def build(
+    subject: Subject,
+    robustness: Sequence[Run] = (),
+    figures: Mapping[str, str] | None = None,
+    bench: Bench | None = None,
+) -> Card:
     """Build the card of a model.
 
     Args:
         subject: the model with its runs.
         robustness: runs of the same model on changed data, shown beside the first of its runs.
         figures: alt text -> file name of figures that lie beside the card.
+        bench: a benchmark that the model took part in.
 
     Raises:
         RunError: two runs on data of one name differ in data or definition.
@@ -100,7 +107,7 @@ def build(subject: Subject, robustness: Sequence[Run] = (), figures: Mapping[str
         _results(subject, runs),
         _robustness(subject.runs, robustness),
         _figures(figures or {}),
-        _cost(subject, runs),
+        _cost(subject, runs, bench),
         _stated_section(subject.stated, "Limitations"),
         _files(subject),
         _licence(subject),
@@ -246,19 +253,21 @@ def _figures(figures: Mapping[str, str]) -> str:
     return "## Figures\n\n" + "\n\n".join(images)
 
 
-def _cost(subject: Subject, runs: Mapping[str, Run]) -> str:
+def _cost(subject: Subject, runs: Mapping[str, Run], bench: Bench | None) -> str:
     lines = [statement(f.title, subject.stated[f.key]) for f in FIELDS if f.section == "Cost"]
     rows = [cost_row(label, run) for label, run in runs.items()]
     notes = dict.fromkeys(note for run in runs.values() for note in cost_notes(run))
     costs = [table(COST_HEADER, rows, left=3), PER_SLICE, *notes] if rows else []
+    if bench is not None:
+        costs.append(f"### Benchmark\n\n{bench_section(bench, subject.content_sha256)}")
     return "\n\n".join(["## Time, energy, CO2", *costs, bullets(lines)])
 
 
 def _files(subject: Subject) -> str:
     facts = subject.facts
     if subject.file is None:
-        found = next((run.content_sha256 for run in subject.runs if run.content_sha256), "")
-        return f"## File\n\nNo file: known from its runs alone. Hash of its content: {inline_code(found)}"
+        content = inline_code(subject.content_sha256)
+        return f"## File\n\nNo file: known from its runs alone. Hash of its content: {content}"
     rows = [
         ["file", subject.file.name],
         ["format", facts["form"]],

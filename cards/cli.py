@@ -82,6 +82,7 @@ def command() -> None:
 )
 @runs_option
 @click.option("--robustness", multiple=True, metavar="[NAME=]RUN", help="Runs of the model on changed data.")
+@click.option("--bench", type=PATH, help="Folder of zoo-bench that the model took part in.")
 @click.option("--stated", type=PATH, help="YAML of statements.  [default: NAME.card.yaml beside the file]")
 @click.option("--curve", type=PATH, help="curve.csv of the training, drawn on the card.")
 @click.option(
@@ -92,19 +93,22 @@ def build(
     model: str,
     runs: tuple[str, ...],
     robustness: tuple[str, ...],
+    bench: Path | None,
     stated: Path | None,
     curve: Path | None,
     figures: bool,
     out: Path,
 ) -> None:
     """Write the Hugging Face card of MODEL from its runs."""
+    from .bench import read_bench
     from .build import build as build_card
     from .subject import find_subject
 
     read = _read(runs)
     subject = find_subject(model, read, stated)
     drawn = _figures(read if figures else [], curve, out) if figures or curve else {}
-    card = build_card(subject, _read(robustness), drawn)
+    measured = read_bench(bench) if bench else None
+    card = build_card(subject, _read(robustness), drawn, measured)
     for path in card.save(out):
         click.echo(f"Saved: {path}")
     if card.missing:
@@ -213,14 +217,18 @@ def table(runs: tuple[str, ...], mixed: bool, published: bool, into: Path | None
 
 @command.command(cls=Many)
 @runs_option
+@click.option("--bench", type=PATH, help="Folder of zoo-bench: kept as bench.json.")
 @click.option("--out", "-o", type=PATH, required=True, help="Folder for one small results file per run.")
-def keep(runs: tuple[str, ...], out: Path) -> None:
+def keep(runs: tuple[str, ...], bench: Path | None, out: Path) -> None:
     """Keep the numbers of finished runs in small results files that can be committed."""
+    from .bench import keep_bench, read_bench
     from .keep import keep as keep_run
     from .runs import read_runs
 
-    for run in read_runs(runs):
+    for run in read_runs(runs) if runs or not bench else ():
         click.echo(f"Saved: {keep_run(run, out)}")
+    if bench:
+        click.echo(f"Saved: {keep_bench(read_bench(bench), out)}")
 
 
 def _read(given: tuple[str, ...]) -> list[Run]:

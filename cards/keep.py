@@ -32,7 +32,7 @@ def kept(results: Results) -> str:
         scores=_scores(results.scores),
         baselines={name: _scores(scores) for name, scores in results.baselines.items()},
         dataset={**results.dataset, "source": without_folders(results.dataset["source"])},
-        environment=_environment(results.environment),
+        environment=environment_of(results.environment),
         session={key: results.session[key] for key in ("started",) if key in results.session},
     ).to_dict()
     return _lines(plain) + "\n"
@@ -65,7 +65,7 @@ def _record(record: CaseRecord) -> CaseRecord:
     )
 
 
-def _environment(facts: dict[str, Any]) -> dict[str, Any]:
+def environment_of(facts: dict[str, Any]) -> dict[str, Any]:
     """Without the system's build, which may name a place: "Linux-6.1-x-x86_64" becomes "Linux x86_64"."""
     parts = str(facts.get("platform", "")).replace(" ", "-").split("-")
     machine = next((part for part in parts[1:] if part in MACHINES), "")
@@ -84,15 +84,16 @@ def _lines(plain: dict[str, Any]) -> str:
     fields = []
     for key, value in plain.items():
         if key == "cases":
-            rows = ",\n".join(_compact(row) for row in value)
+            rows = ",\n".join(compact(row) for row in value)
             fields.append(f'"cases": [\n{rows}\n]' if value else '"cases": []')
         elif key == "baselines":
-            some = ",\n".join(f"{json.dumps(name)}: {_compact(scores)}" for name, scores in value.items())
+            some = ",\n".join(f"{json.dumps(name)}: {compact(scores)}" for name, scores in value.items())
             fields.append(f'"baselines": {{\n{some}\n}}' if value else '"baselines": {}')
         else:
-            fields.append(f"{json.dumps(key)}: {_compact(value)}")
+            fields.append(f"{json.dumps(key)}: {compact(value)}")
     return "{\n" + ",\n".join(fields) + "\n}"
 
 
-def _compact(value: Any) -> str:
+def compact(value: Any) -> str:
+    """JSON without spaces."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

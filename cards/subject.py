@@ -43,6 +43,11 @@ class Subject:
         return f"{self.name} {self.version}".strip()
 
     @property
+    def content_sha256(self) -> str:
+        """Of the file's content, else as the runs say; "" where nothing says it."""
+        return self.facts.get("content_sha256") or next((r.content_sha256 for r in self.runs), "")
+
+    @property
     def task(self) -> str:
         """By the contract, else by the first run."""
         found = self.contract.get("task") or (self.runs[0].task if self.runs else "")

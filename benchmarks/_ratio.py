@@ -6,6 +6,7 @@ A time on one machine says little; how many times faster than a peer in the same
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 
@@ -26,16 +27,22 @@ def fastest(calls, rounds):
     return best
 
 
-def ratio_report(name, ours_s, peers):
+def ratio_report(name, ours_s, peers, floors=None):
     """Note one result.
 
     Args:
         name: what was measured, on what.
         ours_s: seconds of ours (the minimum over rounds).
         peers: name -> seconds of each peer, measured in the same run.
+        floors: peer -> the ratio that was asked for; ``tables.py --check`` fails below it.
     """
     ratios = {peer: seconds / ours_s for peer, seconds in peers.items()}
-    ROWS.append({"name": name, "ours_s": ours_s, "peers_s": dict(peers), "ratios": ratios})
+    unknown = set(floors or {}) - set(ratios)
+    if unknown:
+        raise KeyError(f"{name}: floors of peers that were not measured: {', '.join(sorted(unknown))}")
+    file = Path(os.environ.get("PYTEST_CURRENT_TEST", "").split("::")[0]).stem
+    row = {"file": file, "name": name.strip(), "ours_s": ours_s, "peers_s": dict(peers), "ratios": ratios}
+    ROWS.append({**row, "floors": dict(floors or {})})
 
 
 def lines():

@@ -1,4 +1,4 @@
-"""One thread for everybody, and the table of ratios at the end of a run."""
+"""One thread for everybody, the table of ratios at the end of a run, and ratios in its JSON file."""
 
 import os
 import sys
@@ -9,6 +9,18 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 sys.path.insert(0, str(Path(__file__).parent))
 import _ratio  # noqa: E402
+
+
+def pytest_benchmark_update_machine_info(config, machine_info):
+    """No name of the host in files that are kept."""
+    machine_info.pop("node", None)
+
+
+def pytest_benchmark_update_json(config, benchmarks, output_json):
+    """Ratios beside peers and the machine, for ``tables.py``."""
+    from voxzoo.eval.environment import describe
+
+    output_json["voxzoo"] = {"ratios": _ratio.ROWS, "machine": describe()}
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -86,8 +85,8 @@ def _energy(turns: Sequence[Turn], grid: Grid) -> dict[str, Any]:
         per_slice.append(one.per(sum(item.slices for item in items)))
     every = total(per_slice)
     return {
-        "energy_per_patient": asdict(total(per_patient)),
-        "energy_per_slice": asdict(every),
+        "energy_per_patient": total(per_patient).to_dict(),
+        "energy_per_slice": every.to_dict(),
         "watts": total(whole).watts,
         "gco2e_per_1000_slices": co2(every, grid, 1000),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .conditions import Conditions
@@ -82,9 +82,8 @@ class ItemMeter:
         readings = dict(laps)
         own = sum(s for stage, s in cpu_seconds.items() if stage in OWN_STAGES)
         if self._estimate is not None:
-            readings[self._estimate.part] = asdict(
-                self._estimate.watts.of(own, own if wall_s is None else wall_s)
-            )
+            estimated = self._estimate.watts.of(own, own if wall_s is None else wall_s)
+            readings[self._estimate.part] = estimated.to_dict()
         return {
             "cpu_seconds": {stage: round(seconds, 6) for stage, seconds in cpu_seconds.items()},
             "readings": {part: _rounded(reading) for part, reading in readings.items()},
@@ -93,7 +92,7 @@ class ItemMeter:
     def session(self) -> dict[str, Any]:
         """The whole session, everything that it did: readings by part, and notes."""
         windows = zip(self._counters, self._first, self._last, strict=True)
-        readings = {r.meter.part: asdict(r.between(begin, end)) for r, begin, end in windows}
+        readings = {r.meter.part: r.between(begin, end).to_dict() for r, begin, end in windows}
         return {"readings": {part: _rounded(one) for part, one in readings.items()}, "notes": self._notes}
 
 
@@ -110,9 +109,8 @@ def meter_of(model: Any) -> ItemMeter:
 
 def _reading(recorder: Recorder, begin: Mark, end: Mark) -> dict[str, Any]:
     """A window as a figure, and beside it the raw steps: many short windows make a long one."""
-    plain = asdict(recorder.between(begin, end))
-    fault = recorder.fault_between(begin, end)
-    return plain if fault else {**plain, "counted": end.joules - begin.joules}
+    energy, fault = recorder.between(begin, end), recorder.fault_between(begin, end)
+    return vars(energy) if fault else {**vars(energy), "counted": end.joules - begin.joules}
 
 
 def _rounded(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,21 +149,21 @@ def summary(items: Iterable[Spent], grid: Grid) -> dict[str, Any]:
         part: (one, len({known[i].patient for i in used}), sum(known[i].slices for i in used))
         for part, (one, used) in sums([item.energy for item in known]).items()
     }
-    parts = list(by_part)
+    parts = {p: _rounded(one.per(n).to_dict()) for p, (one, n, _) in by_part.items()}
     whole = total(one for one, _, _ in by_part.values())
     per_patient = total(one.per(patients) for one, patients, _ in by_part.values())
     per_slice = total(one.per(slices) for one, _, slices in by_part.values())
     patients = len({item.patient for item in known})
     return {
-        **_rounded(asdict(whole)),
+        **_rounded(whole.to_dict()),
         "co2_grams": grid.grams(whole.joules),
         "cases": len(known),
         "patients": patients,
         "axial_slices": sum(item.slices for item in known),
         "cpu_seconds_per_patient": _cpu_seconds(known, patients),
-        "per_patient": _rounded(asdict(per_patient)),
-        "per_axial_slice": asdict(per_slice),
-        "parts": {p: _rounded(asdict(one.per(n))) for p, (one, n, _) in by_part.items()} if parts[1:] else {},
+        "per_patient": _rounded(per_patient.to_dict()),
+        "per_axial_slice": per_slice.to_dict(),
+        "parts": parts if len(parts) > 1 else {},
         "gco2e_per_patient": co2(per_patient, grid),
         "gco2e_per_1000_slices": co2(per_slice, grid, 1000),
         "grid": grid.to_dict(),

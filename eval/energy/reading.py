@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ...zoo.errors import RunError
@@ -87,19 +87,19 @@ class Energy:
         """
         if count <= 0:
             return self.without("nothing to divide by")
-        plain = asdict(self)
+        plain = self.to_dict()
         for name in ("joules", "low", "high", "seconds"):
             plain[name] = None if plain[name] is None else plain[name] / count
         return Energy(**plain)
 
     def without(self, reason: str) -> Energy:
         """The same window without a figure."""
-        plain = {**asdict(self), "joules": None, "low": None, "high": None, "reason": reason}
+        plain = {**vars(self), "joules": None, "low": None, "high": None, "reason": reason}
         return Energy(**plain)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
+        """JSON-ready. (``dataclasses.asdict`` would take ten times as long to copy nothing.)"""
+        return dict(vars(self))
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Energy:

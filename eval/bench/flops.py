@@ -135,9 +135,9 @@ def _add(stream: BinaryIO, part: wire.Field, graph: Graph) -> None:
         name, dims = _initializer(stream, part)
         graph.dims[name] = dims
     elif part.number in (11, 12, 13):
-        name, dims = _value(stream, part)
-        if dims is not None:
-            graph.dims.setdefault(name, dims)
+        name, stated = _value(stream, part)
+        if stated is not None:
+            graph.dims.setdefault(name, stated)
 
 
 def _node(stream: BinaryIO, part: wire.Field) -> Node:

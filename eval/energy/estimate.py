@@ -71,8 +71,8 @@ class WattsPerCore:
             >>> WattsPerCore().of(2.0, 1.5).joules
             12.0
         """
-        joules = [cpu_seconds * watts for watts in (self.likely, self.low, self.high)]
-        return Energy(*joules, "estimate", False, seconds, None, COVERS)
+        likely, low, high = (cpu_seconds * watts for watts in (self.likely, self.low, self.high))
+        return Energy(likely, low, high, "estimate", False, seconds, None, COVERS)
 
 
 class Estimate:

@@ -74,6 +74,8 @@ def _train(name: str, data: tuple[str, ...], out: Path, options: dict[str, Any])
     from .weights import read_weights
 
     recipe = _recipe(name, options["steps"])
+    if recipe.task == "prompt":
+        require("training of a language model", "train", "transformers", "tokenizers")
     session.check_options(options["fold"], options["cv"])
     if options["resume"]:
         session.check_resumable(out, options["cv"])

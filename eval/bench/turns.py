@@ -94,7 +94,7 @@ class Plan:
         """Ten turns, or fewer and longer ones where the meter needs longer windows.
 
         Example:
-            >>> Plan.of(10, 0).turn_s, Plan.of(10, 5).turn_s
+            >>> Plan.of(10, 0.0).turn_s, Plan.of(10, 5.0).turn_s
             (1.0, 5.0)
         """
         return cls(seconds, max(seconds / ROUNDS, least_s))

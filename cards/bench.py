@@ -65,9 +65,8 @@ def read_bench(source: Path) -> Bench:
     if schema != SCHEMA:
         kind = "of another voxzoo" if re.fullmatch(r"voxzoo\.bench/\d+", str(schema)) else "not of zoo-bench"
         raise RunError(f"{path}: {kind} (schema {schema!r}, this one reads {SCHEMA!r}): measure again")
-    if not isinstance(plain.get("models"), dict) or not all(
-        isinstance(r, dict) for r in plain["models"].values()
-    ):
+    rows = plain.get("models")
+    if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise RunError(f"{path}: damaged: models: expected an object of rows")
     return Bench(path, plain)
 

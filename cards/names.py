@@ -15,7 +15,7 @@ LONGEST = 48
 _SAFE = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9_-])?")
 _HASHED = re.compile(r".*-[0-9a-f]{10}")
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(10))}
-_MARKDOWN = re.compile(r"([\\`*{}\[\]|~$])|(?<![^\W_])(_)|(_)(?![^\W_])|^([-+>#=])|^(\d+)([.)])(?=\s|$)")
+_MARKDOWN = re.compile(r"([\\`*{}\[\]|~$])|(?<![^\W_])(_)|(_)(?![^\W_])|^([-+#=])|^(\d+)([.)])(?=\s|$)")
 _LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|data)(:)(?=\S)|\b(www)(\.)(?=\S)|(\w)(@)(?=\w)")
 
 

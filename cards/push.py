@@ -109,7 +109,8 @@ def push(what: Plan, message: str = "Model card", private: bool = False, revisio
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
-    clients: tuple[type[Exception], ...] = HfHubHTTPError.__bases__  # of whichever HTTP client it uses
+    # Errors of whichever HTTP client huggingface_hub uses: it changed twice.
+    clients = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
     api = HfApi(endpoint=what.endpoint)
     operations = [CommitOperationAdd(u.target, str(u.source)) for u in what.uploads]
     try:

@@ -36,8 +36,15 @@ NASTY = (
     "~~~",
     "    indented",
     "a\x00b",
+    ">",
+    "> quote",
+    "__0__",
+    "_a_b_",
+    "1) item",
+    "+",
 )
-TEXTS = st.text(max_size=80) | st.sampled_from(NASTY)
+SIGNS = st.text(alphabet="_*`~>#+-=|[]()<>!&;:/\\.$1aA @wthp\n", max_size=14)
+TEXTS = st.text(max_size=80) | st.sampled_from(NASTY) | SIGNS
 RESERVED = {"con", "prn", "aux", "nul", "com1", "lpt9"}
 
 

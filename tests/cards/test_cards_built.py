@@ -8,9 +8,11 @@ import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 from markdown_it import MarkdownIt
 
+from voxzoo.cards.bench import read_bench
+from voxzoo.cards.board_table import BEGIN, boards_text, is_between
 from voxzoo.cards.build import build
 from voxzoo.cards.keep import keep, kept
-from voxzoo.cards.runs import read_run, read_runs
+from voxzoo.cards.runs import boards, read_run, read_runs
 from voxzoo.cards.stated import FIELDS, NOT_STATED, beside, read_stated
 from voxzoo.cards.subject import find_subject
 from voxzoo.zoo.errors import ModelNotFoundError, RunError, UsageError
@@ -234,12 +236,26 @@ def documents():
 
 @pytest.mark.parametrize("name", bundled())
 def test_the_card_of_a_bundled_model_is_what_its_kept_results_give(documents, name, tmp_path):
-    """zoo-card build --model NAME --runs docs/cards/NAME/runs --out docs/cards/NAME"""
+    """zoo-card build --model NAME --runs docs/cards/NAME/runs --out docs/cards/NAME
+
+    With --bench docs/cards/NAME/runs where a benchmark is kept there.
+    """
     folder = documents / name
     runs = read_runs([folder / "runs"])
-    card = build(find_subject(name, runs, beside(WEIGHTS / f"{name}.onnx")))
+    measured = folder / "runs" / "bench.json"
+    bench = read_bench(measured) if measured.is_file() else None
+    card = build(find_subject(name, runs, beside(WEIGHTS / f"{name}.onnx")), bench=bench)
     for path in card.save(tmp_path):
         committed = folder / path.relative_to(tmp_path)
         assert committed.read_bytes() == path.read_bytes(), f"{committed} is out of date: build it again"
     for run in runs:
         assert kept(run.results) == run.source.read_text(encoding="utf-8")
+
+
+def test_the_leaderboard_of_the_readme_is_what_the_kept_results_give(documents):
+    """zoo-card table --runs docs/cards/*/runs --into README.md"""
+    readme = documents.parents[1] / "README.md"
+    if BEGIN not in readme.read_text(encoding="utf-8"):
+        pytest.skip("README.md has no marks for a table yet")
+    runs = read_runs(sorted(documents.glob("*/runs")))
+    assert is_between(readme, boards_text(boards(runs))), "README.md is out of date"

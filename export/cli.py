@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class WithLora(click.Command):
     """``zoo-train lora ...`` has options of its own."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
         given = list(sys.argv[1:] if args is None else args)
         if given[:1] != ["lora"]:
             return super().main(given, prog_name, **extra)

@@ -109,7 +109,9 @@ class ConversationSampler:
         points = pool.outline(one) if outlined and mask.any() else None
         if not mask.any() and rng.random() < spec.transplant:
             donor = pool.draw(rng)
-            image, mask = vary.transplant(image, donor.image.astype(np.float32) / 255, donor.mask, rng)
+            image, mask = vary.transplant(
+                image, donor.image.astype(np.float32) / np.float32(255), donor.mask, rng
+            )
             one = replace(one, grade=donor.grade if mask.any() else one.grade)
             points = np.array(outline(mask), np.int64) if outlined and mask.any() else None
         varied, warp = self._varied(one, image, mask, rng)

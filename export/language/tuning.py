@@ -64,8 +64,8 @@ class Tuning:
     def lora(self) -> LoraSpec:
         """Sizes of the adapter."""
         names = ("rank", "alpha", "parts", "dropout")
-        chosen = {name: self.recipe.options[name] for name in names if name in self.recipe.options}
-        return LoraSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()})
+        chosen: dict[str, Any] = {n: self.recipe.options[n] for n in names if n in self.recipe.options}
+        return LoraSpec(**{**chosen, "parts": tuple(chosen["parts"])})
 
 
 class Drawn:

@@ -19,6 +19,7 @@ from ...zoo.tasks.prompt import PROMPT_TASKS, fill, prompt_task
 from ...zoo.tasks.slices import PLANES, SliceRule
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 BOS, EOS, PAD, IMAGE, ANSWER = "<|begin|>", "<|end|>", "<|pad|>", "<image>", "<|answer|>"
@@ -146,7 +147,7 @@ def number_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     return [found[0] for found in ids]
 
 
-def _bpe() -> object:
+def _bpe() -> Tokenizer:
     """Byte-level BPE over the words of the tasks."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 

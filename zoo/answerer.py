@@ -57,7 +57,7 @@ class Reply:
     tokens_out: int | None = None
     probabilities: dict[str, float] | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
-    distributions: tuple[NDArray[np.float64], ...] = ()
+    distributions: tuple[NDArray[np.float64], ...] = field(default=(), compare=False)
 
 
 @runtime_checkable

@@ -119,7 +119,7 @@ class Native:
         self._memory = cpp.llama_get_memory(self._context)
         self._vocab = cpp.llama_model_get_vocab(self._model)
         self.n_vocab = int(cpp.llama_vocab_n_tokens(self._vocab))
-        self.context = int(cpp.llama_n_ctx(self._context))
+        self.context = min(_wanted(settings, self.trained_context), int(cpp.llama_n_ctx(self._context)))
         self._batch = cpp.llama_batch_init(_BATCH, 0, 1)
         self._freed.append((cpp.llama_batch_free, self._batch))
 
@@ -281,7 +281,7 @@ def _open_model(cpp: Any, path: str, settings: Settings) -> Any:
 
 def _open_context(cpp: Any, model: Any, settings: Settings, trained: int) -> Any:
     params = cpp.llama_context_default_params()
-    params.n_ctx = settings.context or min(trained, _CONTEXT)
+    params.n_ctx = max(_wanted(settings, trained), _BATCH)  # with fewer it would cut the batch too
     params.n_batch = params.n_ubatch = _BATCH
     params.n_threads = params.n_threads_batch = settings.threads
     params.n_seq_max = 1
@@ -291,6 +291,10 @@ def _open_context(cpp: Any, model: Any, settings: Settings, trained: int) -> Any
     if not settings.gpu:
         params.flash_attn_type = cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
     return cpp.llama_init_from_model(model, params)
+
+
+def _wanted(settings: Settings, trained: int) -> int:
+    return settings.context or min(trained, _CONTEXT)
 
 
 def _open_vision(mtmd: Any, path: str, model: Any, settings: Settings) -> Any:

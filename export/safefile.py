@@ -166,11 +166,9 @@ def _entries(path: Path, header: dict[str, Any], begin: int) -> Iterator[Entry]:
     for name, facts in header.items():
         if name == "__metadata__":
             continue
-        dtype, shape, offsets = (
-            (facts.get(key) for key in ("dtype", "shape", "data_offsets"))
-            if isinstance(facts, dict)
-            else (None,) * 3
-        )
+        known: dict[str, Any] = facts if isinstance(facts, dict) else {}
+        values: tuple[Any, ...] = tuple(known.get(key) for key in ("dtype", "shape", "data_offsets"))
+        dtype, shape, offsets = values
         fine = isinstance(dtype, str) and dtype in _BYTES and _counts(shape) and _counts(offsets)
         if not fine or len(offsets) != 2 or len(shape) > _MAX_DIMS or len(name) > _MAX_NAME:
             raise ModelError(f"{path}: the header says of {name[:80]!r}: {str(facts)[:80]}")

@@ -16,9 +16,7 @@ from torch import Tensor, nn
 
 from ..eval.files import reason
 from ..zoo.errors import ModelError, RunError
-
-#: How files start that ``torch.save`` (zip, or a bare pickle of protocol 2 to 5) and tar wrote.
-_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+from .safefile import refuse_pickle
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
@@ -50,7 +48,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         ModelError: absent, a pickle, or not (all of) a safetensors file.
     """
-    _refuse_pickle(path)
+    refuse_pickle(path)
     try:
         with safe_open(path, "pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
@@ -96,16 +94,3 @@ def put(tensors: Mapping[str, Tensor], network: nn.Module, where: str) -> None:
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names start with ``prefix``, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _refuse_pickle(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({reason(error)})") from error
-    if start.startswith(_PICKLES):
-        raise ModelError(
-            f"{path}: a PyTorch pickle, which would run code when read; save the weights with "
-            "safetensors.torch.save_file and give that file"
-        )

@@ -110,7 +110,8 @@ def push(what: Plan, message: str = "Model card", private: bool = False, revisio
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     # Errors of whichever HTTP client huggingface_hub uses: it changed twice.
-    clients = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
+    bases = HfHubHTTPError.__bases__
+    clients: tuple[type[Exception], ...] = tuple(base for base in bases if issubclass(base, Exception))
     api = HfApi(endpoint=what.endpoint)
     operations = [CommitOperationAdd(u.target, str(u.source)) for u in what.uploads]
     try:

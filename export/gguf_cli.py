@@ -87,6 +87,7 @@ def quantise(source: Path, out: Path, kind: str, threads: int) -> None:
     "--adapter", "adapters", multiple=True, type=_FILE, help="That is merged into TEXT; repeatable."
 )
 @click.option("--weight", "weights", multiple=True, type=float, help="Of each adapter.  [default: 1]")
+@click.option("--data", help="Ask both about its slices, too: cases with references, or phantom.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 def verify(
     text: Path,
@@ -94,6 +95,7 @@ def verify(
     checkpoint: Path,
     adapters: tuple[Path, ...],
     weights: tuple[float, ...],
+    data: str | None,
     threads: int,
 ) -> int:
     """Compare the logits of TEXT, a GGUF, with those of transformers; exit code 1 if they differ."""
@@ -106,6 +108,14 @@ def verify(
     pairs = list(zip(adapters, weights or (1.0,) * len(adapters), strict=True))
     found = verifying.verify(text, mmproj, checkpoint, pairs, threads)
     click.echo("\n".join(found.lines()))
+    if data:
+        if mmproj is None or len(adapters) > 1 or any(weight != 1 for weight in weights):
+            raise UsageError("--data asks about images: give --mmproj, and at most one adapter of weight 1")
+        from .gguf.answers import compare_runtimes
+
+        adapter = adapters[0] if adapters else None
+        for each in compare_runtimes(text, mmproj, checkpoint, adapter, data, threads=threads):
+            click.echo(each.line())
     return 0 if found.passed else 1
 
 

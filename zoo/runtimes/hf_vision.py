@@ -23,7 +23,7 @@ from ..sampling import Sampling
 from .base import RuntimeInfo
 from .hf_decode import CHOICE, Chooser, class_tokens, softmax_of
 from .hf_files import find_checkpoint
-from .hf_load import open_checkpoint, settle_device
+from .hf_load import DTYPES, open_checkpoint, settle_device
 from .threads import default_threads
 from .torchscript import import_torch
 
@@ -201,7 +201,7 @@ class VisionModel:
             add_special_tokens=not begun,  # a template that writes BOS gets no second one
             return_tensors="pt",
         )
-        return inputs.to(self.runtime.device, next(self._model.parameters()).dtype)
+        return inputs.to(self.device, getattr(import_torch(), DTYPES[self.runtime.precision]))
 
     def _decode(self, ids: list[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -99,6 +99,77 @@ def zoo(tmp_path_factory):
     return root
 
 
+def tiny_text(tokens):
+    return transformers.LlamaConfig(
+        vocab_size=len(tokens) + 8, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, intermediate_size=64, max_position_embeddings=2048,
+        pad_token_id=258, eos_token_id=257, bos_token_id=256,
+    )  # fmt: skip
+
+
+def idefics3():
+    """A random SmolVLM-like model, whose processor cuts the image into tiles and adds a whole view."""
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+    tokens = letters()
+    words = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
+    words += [f"<row_{row}_col_{col}>" for row in (1, 2) for col in (1, 2)]
+    tokens.add_special_tokens({"additional_special_tokens": words})
+    vision = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 48}
+    config = transformers.Idefics3Config(
+        image_token_id=tokens.convert_tokens_to_ids("<image>"), scale_factor=2, text_config=tiny_text(tokens),
+        vision_config={**vision, "image_size": 56, "patch_size": 14}, pad_token_id=258,
+    )  # fmt: skip
+    images = Idefics3ImageProcessorPil(size={"longest_edge": 112}, max_image_size={"longest_edge": 56})
+    template = TEMPLATE.replace("<|image|>", "<image>")
+    processor = transformers.Idefics3Processor(images, tokens, image_seq_len=4, chat_template=template)
+    return transformers.Idefics3ForConditionalGeneration(config), processor
+
+
+def llava_of_clip():
+    """A random LLaVA 1.5: CLIP tower with its CLS token, no chat template."""
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    tokens = letters()
+    tokens.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    vision = transformers.CLIPVisionConfig(
+        hidden_size=32,
+        num_attention_heads=2,
+        num_hidden_layers=3,
+        intermediate_size=48,
+        image_size=28,
+        patch_size=14,
+    )
+    config = transformers.LlavaConfig(
+        vision_config=vision, text_config=tiny_text(tokens), image_seq_length=4,
+        image_token_index=tokens.convert_tokens_to_ids("<image>"),
+    )  # fmt: skip
+    images = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    processor = transformers.LlavaProcessor(
+        images, tokens, patch_size=14, vision_feature_select_strategy="default", num_additional_image_tokens=1
+    )
+    return transformers.LlavaForConditionalGeneration(config), processor
+
+
+@pytest.mark.parametrize("make", [idefics3, llava_of_clip])
+def test_other_families(make, tmp_path):
+    torch.manual_seed(0)
+    model, processor = make()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    model = opened(tmp_path)
+    center = model.answer(ask("center"))
+    assert prompt_task("center").parse(center.text, "strict").status == "understood"
+    grade, other = (
+        model.answer(ask("grade", image, new_tokens=1)) for image in (IMAGE, np.zeros_like(IMAGE))
+    )
+    assert grade.probabilities != other.probabilities
+    ids = model._inputs(model._prompt("Where?"), IMAGE)["input_ids"][0].tolist()
+    assert ids.count(256) == (1 if processor.chat_template else 0)
+
+
 def ask(task, image=IMAGE, repeat=0, prompt="brief", new_tokens=None):
     own = prompt_task(task)
     text = choose_prompt(own, prompt).text

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -126,17 +124,3 @@ def mask_path(image: Path) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def digest(slices: Iterable[Slice]) -> str:
-    """sha256 over what is shown and what is true of it."""
-    total = hashlib.sha256()
-    for one in slices:
-        total.update(f"{one.case} {one.index} {one.grade} {one.modality} {one.plane}".encode())
-        total.update(one.image.tobytes() + np.packbits(one.mask).tobytes())
-    return total.hexdigest()
-
-
-def soft(mask: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
-    """A mask with soft edges, float32 0..1."""
-    return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)

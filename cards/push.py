@@ -110,8 +110,8 @@ def push(what: Plan, message: str = "Model card", private: bool = False, revisio
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     # Errors of whichever HTTP client huggingface_hub uses: it changed twice.
-    bases = HfHubHTTPError.__bases__
-    clients: tuple[type[Exception], ...] = tuple(base for base in bases if issubclass(base, Exception))
+    bases = [base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)]
+    failures: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError, *bases)
     api = HfApi(endpoint=what.endpoint)
     operations = [CommitOperationAdd(u.target, str(u.source)) for u in what.uploads]
     try:
@@ -121,7 +121,7 @@ def push(what: Plan, message: str = "Model card", private: bool = False, revisio
         raise ModelError(f"{what.endpoint}: no token: set HF_TOKEN, or run hf auth login") from error
     except HfHubHTTPError as error:
         raise ModelError(f"{what.endpoint}/{what.repo}: refused: {' '.join(str(error).split())}") from error
-    except (*clients, OSError, RuntimeError, ValueError) as error:
+    except failures as error:
         raise ModelError(f"{what.endpoint}: the upload failed: {type(error).__name__} {error}") from error
     return str(done.commit_url)
 

@@ -72,7 +72,8 @@ class Probe(Native):
 
     def greedy(self, parts: Sequence[Part], most: int) -> list[int]:
         """The likeliest tokens after ``parts``, until the answer ends or there are ``most``."""
-        ends, out = set(self.ends()), []
+        ends = set(self.ends())
+        out: list[int] = []
         row = self.logits(parts)[-1]
         at = sum(len(part) for part in parts)
         while len(out) < most:

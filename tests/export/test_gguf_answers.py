@@ -68,9 +68,9 @@ def test_nothing_to_ask_about_is_told():
 
 def test_llava_nano_answers_alike_in_both_runtimes(tmp_path):
     torch.manual_seed(0)
-    model, _ = llava_nano.build(llava_nano.NanoSpec(vision_blocks=2, blocks=2))
+    model, _ = llava_nano.build(llava_nano.NanoSpec(vision_blocks=1, blocks=1))
     llava_nano.save(model, tmp_path / "hf")
     made = convert(tmp_path / "hf", tmp_path, "f32")
     assert verify(made.text, made.mmproj, tmp_path / "hf").same_tokens
-    found = compare_runtimes(made.text, made.mmproj, tmp_path / "hf", most=2)
+    found = compare_runtimes(made.text, made.mmproj, tmp_path / "hf", most=1)
     assert [each.alike for each in found] == [1.0, 1.0, 1.0, 1.0], [each.line() for each in found]

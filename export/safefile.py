@@ -126,7 +126,7 @@ def refuse_pickle(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(4)
     except FileNotFoundError as error:
-        raise ModelNotFoundError(f"{path}: no such file") from error
+        raise ModelNotFoundError(f"{path}: cannot be read (no such file)") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({reason(error)})") from error
     if start.startswith(_PICKLES):

@@ -30,7 +30,7 @@ KINDS = 5
 
 def write_cases(folder):
     """Patients on the disk; case id -> its labels."""
-    made = [case for case in phantom_dataset(KINDS, seed=1, shape=SHAPE, spacing_mm=1.0).cases]
+    made = phantom_dataset(KINDS, seed=1, shape=SHAPE, spacing_mm=1.0).cases
     labels = {}
     for k in range(CASES):
         case = made[k % KINDS]
@@ -118,8 +118,8 @@ def test_site_of_20_models_and_50_cases(benchmark, material, tmp_path):
     built = benchmark.pedantic(build, rounds=1, iterations=1)
     pages = [path.stat().st_size for path in Path(built.folder).glob("models/*.html")]
     print(
-        f"\nsite: {MODELS} models x {CASES} cases: {min(times):.1f} s of one core, {built.bytes / 1e6:.1f} MB, "
-        f"{built.files} files; largest model page {max(pages) / 1e3:.0f} kB"
+        f"\nsite, {MODELS} models x {CASES} cases: {min(times):.1f} s of one core, "
+        f"{built.bytes / 1e6:.1f} MB in {built.files} files, largest model page {max(pages) / 1e3:.0f} kB"
     )
     assert built.cases == CASES
     assert built.pictured == CASES

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from ...zoo.cases import Case
 from ...zoo.errors import CaseError
 from ...zoo.slices2d import CaseSlices, SliceRule, open_slices
+from ...zoo.voxels import occupied_box
 
 SHOWN = 12
 """Slices of a case."""
 SIZE = (176, 176)
 TOLERANCE = 0.4
 """Pixels by which an outline may leave the mask's edge."""
-PNG_LEVEL = 9
+PNG_LEVEL = 6
 
 
 @dataclass(frozen=True)
@@ -31,23 +32,26 @@ class Levels:
     Attributes:
         array: uint8 on the case's grid.
         regions: outermost first.
+        box: outside of which all is 0; empty where everything is.
     """
 
     array: NDArray[np.uint8]
     regions: tuple[str, ...]
+    box: tuple[slice, slice, slice]
 
 
 def levels_of(labels: NDArray[Any], regions: Mapping[str, Sequence[int]]) -> Levels:
     """Labels as nested regions.
 
     Args:
-        labels: canonical values.
+        labels: (X, Y, Z), canonical values.
         regions: region -> its label values. A region that is not inside the one before it is left out.
 
     Example:
-        >>> found = levels_of(np.array([0, 1, 2, 3]), {"et": (3,), "wt": (1, 2, 3), "tc": (1, 3)})
+        >>> labels = np.array([[[0, 1, 2, 3]]])
+        >>> found = levels_of(labels, {"et": (3,), "wt": (1, 2, 3), "tc": (1, 3)})
         >>> found.regions, found.array.tolist()
-        (('wt', 'tc', 'et'), [0, 2, 1, 3])
+        (('wt', 'tc', 'et'), [[[0, 2, 1, 3]]])
     """
     nested: list[tuple[str, set[int]]] = []
     for name, values in sorted(regions.items(), key=lambda item: -len(item[1])):
@@ -56,7 +60,11 @@ def levels_of(labels: NDArray[Any], regions: Mapping[str, Sequence[int]]) -> Lev
     table = np.zeros(256, np.uint8)
     for level, (_, values) in enumerate(nested, start=1):
         table[[v for v in values if 0 <= v < 256]] = level
-    return Levels(table[labels.astype(np.uint8, copy=False)], tuple(name for name, _ in nested))
+    found = occupied_box(labels) or ((0, -1),) * 3
+    box = tuple(slice(first, last + 1) for first, last in found)
+    out = np.zeros_like(labels, dtype=np.uint8)  # most of it is never touched
+    out[box] = table[labels[box].astype(np.uint8, copy=False)]
+    return Levels(out, tuple(name for name, _ in nested), box)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ def choose(slices: CaseSlices, marked: Sequence[Levels], shown: int) -> list[int
     others = tuple(a for a in range(3) if a != axis)
     found = np.zeros(slices.plan.grid.shape[axis], bool)
     for one in marked:
-        found |= one.array.any(axis=others)
+        found[one.box[axis]] |= one.array[one.box].any(axis=others)
     inside = np.flatnonzero(found) if found.any() else np.asarray(slices.indices)
     return evenly(inside[0], inside[-1], shown)
 

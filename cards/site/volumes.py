@@ -6,6 +6,7 @@ A script, because a page opened from ``file://`` may load one and may not fetch 
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import zlib
 from collections.abc import Mapping
@@ -62,18 +63,26 @@ class Small:
 
     def levels(self, levels: Levels) -> NDArray[np.uint8]:
         """Regions that fill half of a block or more."""
-        inside = levels.array[self.box]
-        out = np.zeros([n // self.step for n in inside.shape], np.uint8)
+        blocks = tuple(map(self._blocks, self.box, levels.box))
+        out = np.zeros([(b.stop - b.start) // self.step for b in self.box], np.uint8)
+        inside = levels.array[self.box][tuple(slice(b.start * self.step, b.stop * self.step) for b in blocks)]
         for level in range(1, len(levels.regions) + 1):
-            out[self._means((inside >= level).astype(np.float32)) >= 0.5] = level
+            out[blocks][self._means((inside >= level).astype(np.float32)) >= 0.5] = level
         return out
 
+    def _blocks(self, whole: slice, part: slice) -> slice:
+        """The blocks along an axis that ``part`` of the grid touches."""
+        last = (whole.stop - whole.start) // self.step
+        first = min(max((part.start - whole.start) // self.step, 0), last)
+        return slice(first, min(max(-((whole.start - part.stop) // self.step), first), last))
+
     def _means(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self.step == 1:
-            return array
-        x, y, z = (n // self.step for n in array.shape)
+        """Of blocks; eight sums of strided views are ten times as fast as one sum over three axes."""
         s = self.step
-        return array.reshape(x, s, y, s, z, s).mean(axis=(1, 3, 5), dtype=np.float32)
+        total = np.zeros([n // s for n in array.shape], np.float32)
+        for i, j, k in itertools.product(range(s), repeat=3):
+            total += array[i::s, j::s, k::s]
+        return total / s**3
 
 
 def voxels_per_case(cases: int) -> int:

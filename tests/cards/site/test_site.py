@@ -355,9 +355,10 @@ class TestPieces:
         assert sorted(numbers[2:]) == [-2, 2, 4]  # two down, four across, two up, and closed
 
     def test_regions_are_nested(self):
-        found = levels_of(np.array([0, 1, 2, 3]), {"a": (1, 2), "b": (3,), "c": (1,)})
+        found = levels_of(np.array([[[0, 1, 2, 3]]]), {"a": (1, 2), "b": (3,), "c": (1,)})
         assert found.regions == ("a", "c")  # 3 is not inside a
-        assert found.array.tolist() == [0, 2, 1, 0]
+        assert found.array.tolist() == [[[0, 2, 1, 0]]]
+        assert levels_of(np.zeros((2, 2, 2), np.uint8), {"a": (1,)}).array.sum() == 0
 
     def test_slices_are_spread_evenly(self):
         assert evenly(10, 10, 5) == [10]
@@ -380,7 +381,16 @@ class TestPieces:
         small = Small.of(Slices, 100)
         assert small.step == 2
         np.testing.assert_allclose(small.affine, moved)
-        assert small.image(volume).max() == 255 or small.image(volume).max() == 1
+        # by hand: blocks of 2 from the box's corner, those that the object fills by half or more
+        labels = np.zeros((16, 18, 20), np.uint8)
+        labels[7:10, 8:12, 11:14] = 1
+        blocks = np.zeros([(b.stop - b.start) // 2 for b in small.box], np.uint8)
+        corner = labels[small.box]
+        for x, y, z in np.ndindex(blocks.shape):
+            block = corner[2 * x : 2 * x + 2, 2 * y : 2 * y + 2, 2 * z : 2 * z + 2]
+            blocks[x, y, z] = block.mean() >= 0.5
+        np.testing.assert_array_equal(small.levels(levels_of(labels, {"wt": (1,)})), blocks)
+        assert blocks.any()
         assert voxels_per_case(50) * 50 <= 25_000_000
 
     @pytest.mark.parametrize("value", [None, "a", [], [1], [1, "b"], [float("nan"), 1], [10**400, 1]])

@@ -25,7 +25,7 @@ from .base import RuntimeInfo
 from .hf_decode import CHOICE, Chooser, class_tokens, softmax_of
 from .llamacpp_native import Native, Settings, check_gpu, offers_gpu, version
 from .llamacpp_probe import probe
-from .slots import SlotWords, decode_slots
+from .slots import SlotPlan, SlotWords, decode_slots
 from .threads import default_threads
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = ["DECODINGS", "LlamaCpp", "open_model"]
 DECODINGS = ("auto", "slots", "grammar", "free")
 LARGEST = 127
 """Numbers up to this one have to be single tokens for slots: the last row and column of a slice."""
+_MOST_PLANS = 32
 _read_grammar = lru_cache(maxsize=32)(Grammar.parse)
 
 
@@ -120,6 +121,7 @@ class LlamaCpp:
         self._digits = class_tokens(native.tokenize, CHOICE)
         self._shown: bytes = b""
         self._prefix = 0
+        self._plans: dict[str, SlotPlan] = {}
         self._lock = threading.Lock()
         header = pair.text.header
         device = "cuda" if opened.gpu else "cpu"
@@ -196,8 +198,9 @@ class LlamaCpp:
         reader = _Reader(self._native, self._prefix)
         distributions: list[NDArray[np.float64]] = []
         if grammar is not None and self._decoding == "slots" and self._words is not None:
+            plan = self._plan(question.grammar, grammar, self._words)
             distributions = decode_slots(
-                reader, words, self._words, grammar, chooser, question.new_tokens, self._native.n_vocab
+                reader, words, plan, chooser, question.new_tokens, self._native.n_vocab
             )
             classes = _classes(distributions) if question.task == "grade" else None
         else:
@@ -209,6 +212,11 @@ class LlamaCpp:
         return Reply(
             self._native.text(given), tokens_in, len(chooser.ids), classes, record, tuple(distributions)
         )
+
+    def _plan(self, text: str, grammar: Grammar, words: SlotWords) -> SlotPlan:
+        if len(self._plans) > _MOST_PLANS:
+            self._plans.clear()
+        return self._plans.setdefault(text, SlotPlan(grammar, words))
 
     def _classes(self, words: list[int]) -> dict[str, float] | None:
         """Softmax over the logits of the three digits after "Choice: "."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..grammar import Grammar, State
 from .hf_decode import Chooser
 
-__all__ = ["SlotWords", "decode_slots"]
+__all__ = ["SlotPlan", "SlotWords", "decode_slots"]
 
 _DIGITS = frozenset("0123456789")
 _SAMPLES = ("[(12, 34), (56, 0)]", "((12, 34), (56, 0))", "(7, 99)", "Choice: 1")
@@ -78,12 +78,41 @@ class _Way:
 
 
 @dataclass
+class SlotPlan:
+    """A grammar in a vocabulary; what was found out about a place in it is kept for the next answer.
+
+    Attributes:
+        grammar: of the answers.
+        words: the vocabulary.
+    """
+
+    grammar: Grammar
+    words: SlotWords
+    _ahead: dict[tuple[State, bool], tuple[list[_Way], list[list[int]]]] = field(default_factory=dict)
+    _numbers: dict[State, list[int]] = field(default_factory=dict)
+
+    def ahead(self, state: State, after_digits: bool) -> tuple[list[_Way], list[list[int]]]:
+        """The ways on, and the tokens of their texts."""
+        key = (state, after_digits)
+        if key not in self._ahead:
+            ways = _ways(self.grammar, state, after_digits)
+            self._ahead[key] = ways, [self.words.tokenize(way.text) if way.text else [] for way in ways]
+        return self._ahead[key]
+
+    def fitting(self, state: State) -> list[int]:
+        """Ids of the numbers that the grammar lets stand here."""
+        if state not in self._numbers:
+            numbers = enumerate(self.words.numbers)
+            self._numbers[state] = [token for n, token in numbers if self.grammar.after(state, str(n))]
+        return self._numbers[state]
+
+
+@dataclass
 class _Answer:
     """An answer that is being decoded."""
 
     read: Read
-    words: SlotWords
-    grammar: Grammar
+    plan: SlotPlan
     chooser: Chooser
     n_vocab: int
     unread: list[int]
@@ -102,19 +131,18 @@ class _Answer:
 
     def choose(self, among: Sequence[int] | None) -> int:
         logits = self.logits()
-        if among is not None and set(among) <= set(self.words.numbers):
-            self.distributions.append(_distribution(logits, among, self.words.numbers))
+        if among is not None and set(among) <= set(self.plan.words.numbers):
+            self.distributions.append(_distribution(logits, among, self.plan.words.numbers))
         token = self.chooser.choose(logits, among)
         self.unread.append(token)
-        self.digits = among is not None and token in self.words.numbers
+        self.digits = among is not None and token in self.plan.words.numbers
         return token
 
 
 def decode_slots(
     read: Read,
     question: Sequence[int],
-    words: SlotWords,
-    grammar: Grammar,
+    plan: SlotPlan,
     chooser: Chooser,
     new_tokens: int,
     n_vocab: int,
@@ -124,16 +152,15 @@ def decode_slots(
     Args:
         read: of the model, from where the question stands on.
         question: tokens that were not read yet.
-        words: the vocabulary.
-        grammar: of the answer; ``chooser`` follows the same one.
-        chooser: at its start.
+        plan: of the answer's grammar.
+        chooser: of the same grammar, at its start.
         new_tokens: that the answer may take at most.
         n_vocab: length of the logits.
 
     Returns:
         For each number of the answer the probabilities of 0, 1, ... there, (n,) float64.
     """
-    answer = _Answer(read, words, grammar, chooser, n_vocab, list(question))
+    answer = _Answer(read, plan, chooser, n_vocab, list(question))
     while len(chooser.ids) < new_tokens and not _step(answer):
         pass
     del chooser.ids[new_tokens:]
@@ -142,17 +169,16 @@ def decode_slots(
 
 def _step(answer: _Answer) -> bool:
     """Go on to the next decision and take it; whether the answer has ended."""
-    ways = _ways(answer.grammar, answer.chooser.state, answer.digits)
-    tokens = [answer.words.tokenize(way.text) if way.text else [] for way in ways]
+    ways, tokens = answer.plan.ahead(answer.chooser.state, answer.digits)
     shared = _shared(tokens)
     answer.force(tokens[0][:shared])
     if len(ways) == 1 and ways[0].goal == "end":
         return True
     if len(ways) == 1 and ways[0].goal == "number":
-        answer.choose(_fitting(answer, ways[0].state))
+        answer.choose(answer.plan.fitting(ways[0].state))
         return False
     if len(ways) == 1 or any(way.goal == "free" for way in ways):
-        return answer.choose(None) in answer.words.ends
+        return answer.choose(None) in answer.plan.words.ends
     return _fork(answer, ways, [ids[shared:] for ids in tokens])
 
 
@@ -163,10 +189,10 @@ def _fork(answer: _Answer, ways: Sequence[_Way], rests: Sequence[list[int]]) -> 
         if rest:
             firsts.setdefault(rest[0], rest[1:] if not firsts.get(rest[0]) else [])
         else:
-            starts = answer.words.ends if way.goal == "end" else _fitting(answer, way.state)
+            starts = answer.plan.words.ends if way.goal == "end" else answer.plan.fitting(way.state)
             firsts.update({start: [] for start in starts})
     token = answer.choose(sorted(firsts))
-    if token in answer.words.ends:
+    if token in answer.plan.words.ends:
         return True
     if sum(rest[:1] == [token] for rest in rests) == 1:
         answer.force(firsts[token])
@@ -187,12 +213,6 @@ def _ways(grammar: Grammar, state: State, after_digits: bool, room: int = _LONGE
         if len(ways) > _MOST_WAYS:
             return [_Way("", state, "free")]
     return ways or [_Way("", state, "free")]
-
-
-def _fitting(answer: _Answer, state: State) -> list[int]:
-    """Ids of the numbers that the grammar lets stand here."""
-    numbers = answer.words.numbers
-    return [token for n, token in enumerate(numbers) if answer.grammar.after(state, str(n))]
 
 
 def _shared(lists: Sequence[list[int]]) -> int:

@@ -102,10 +102,8 @@ def build_site(
         site = _Site(plan, target, told)
         site.write()
         notes = tuple(dict.fromkeys(site.notes))
-        count = sum(map(len, plan.pictured.values()))
-        return Built(
-            Path(out), len(plan.model_hrefs), len(plan.cases), count, target.files, target.bytes, notes
-        )
+        pages = len(plan.model_hrefs), len(plan.cases), site.with_pictures
+        return Built(Path(out), *pages, target.files, target.bytes, notes)
 
 
 def _read(run: Run | str | os.PathLike[str]) -> list[Run]:
@@ -204,6 +202,7 @@ class _Site:
     def __init__(self, plan: _Plan, target: Target, told: Callable[[str], None]) -> None:
         self.plan, self.target, self.told = plan, target, told
         self.notes: list[str] = []
+        self.with_pictures = 0
         self.sayings = {}
         for number, (_, _, run) in enumerate(plan.runs()):
             if run.is_language:
@@ -271,7 +270,10 @@ class _Site:
             for name, data in page.files.items():
                 self.target.write(f"{Path(href).parent.as_posix()}/{name}", data)
             has_volumes = has_volumes or page.volume is not None
+            self.with_pictures += bool(page.files)
             self.told(f"case {key[1]}")
+        if self.plan.data.datasets and not self.with_pictures:
+            self.notes.append("No case of the data given is one that the runs saw: there are no pictures.")
         return has_volumes
 
     def _neighbour(self, names: Sequence[tuple[str, str]], place: int, dataset: str) -> str:

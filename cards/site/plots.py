@@ -64,7 +64,7 @@ class Drawer:
 
     def of_run(self, run: Run) -> list[Plot]:
         """Everything that one run has the numbers for: box plots by figure, then what its task brings."""
-        return [self._plot(title, *found) for title, *found in _wanted(run)]
+        return [self._plot(title, kind, run, metrics) for title, kind, metrics in _wanted(run)]
 
     def of_curves(self, curves: Sequence[tuple[str, Path]]) -> list[Plot]:
         """Learning curves, (label, ``curve.csv``) each.
@@ -99,14 +99,14 @@ class Drawer:
         return Plot(title, alt, Markup(""), name)
 
 
-def _wanted(run: Run) -> Iterator[tuple[str, str, Run, tuple[str, ...]]]:
-    """(title, kind, run, figures)."""
+def _wanted(run: Run) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(title, kind, figures)."""
     for kind in available(run):
         if kind != "box":
-            yield TITLES.get(kind, kind), kind, run, ()
+            yield TITLES.get(kind, kind), kind, ()
             continue
         for metric in metrics_of([run], ()):
-            yield f"{run.figure(metric).title}, by patient", kind, run, (metric,)
+            yield f"{run.figure(metric).title}, by patient", kind, (metric,)
 
 
 def in_page(text: str) -> str:

@@ -58,8 +58,8 @@ def levels_of(labels: NDArray[Any], regions: Mapping[str, Sequence[int]]) -> Lev
         if not nested or set(values) < nested[-1][1]:
             nested.append((name, set(values)))
     table = np.zeros(256, np.uint8)
-    for level, (_, values) in enumerate(nested, start=1):
-        table[[v for v in values if 0 <= v < 256]] = level
+    for level, (_, inside) in enumerate(nested, start=1):
+        table[[v for v in inside if 0 <= v < 256]] = level
     found = occupied_box(labels) or ((0, -1),) * 3
     box = tuple(slice(first, last + 1) for first, last in found)
     out = np.zeros_like(labels, dtype=np.uint8)  # most of it is never touched

@@ -82,7 +82,7 @@ class Small:
         total = np.zeros([n // s for n in array.shape], np.float32)
         for i, j, k in itertools.product(range(s), repeat=3):
             total += array[i::s, j::s, k::s]
-        return total / s**3
+        return total / np.float32(s**3)
 
 
 def voxels_per_case(cases: int) -> int:

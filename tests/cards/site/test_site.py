@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from voxzoo.cards.cli import command
 from voxzoo.cards.site import build_site
 from voxzoo.cards.site.answers import as_points, draw
 from voxzoo.cards.site.card import to_html
@@ -14,6 +15,10 @@ from voxzoo.cards.site.drawing import Dot, front, pareto
 from voxzoo.cards.site.plots import Drawer
 from voxzoo.cards.site.slices import evenly, levels_of, outline
 from voxzoo.cards.site.volumes import Small, voxels_per_case
+from voxzoo.eval.aggregate import Aggregate
+from voxzoo.eval.records import CaseRecord
+from voxzoo.eval.results import Results, Scores
+from voxzoo.zoo.datasets import open_dataset
 from voxzoo.zoo.errors import RunError, UsageError
 
 from .conftest import DATA, EVIL
@@ -171,7 +176,11 @@ def test_without_data_there_are_numbers_only(run_folders, tmp_path):
 
 
 def test_data_of_other_bytes_is_never_shown(run_folders, tmp_path):
-    build_site([run_folders / "threshold"], tmp_path / "site", data=[DATA.replace("seed=3", "seed=4")])
+    built = build_site(
+        [run_folders / "threshold"], tmp_path / "site", data=[DATA.replace("seed=3", "seed=4")]
+    )
+    assert built.pictured == 0
+    assert any("no pictures" in note for note in built.notes)
     assert not list((tmp_path / "site").rglob("*.png"))
     text = (tmp_path / "site" / "cases" / "phantom" / "phantom-0000.html").read_text()
     assert "other bytes" in text
@@ -313,6 +322,77 @@ def test_most_cases_with_pictures(run_folders, tmp_path):
 def test_curves_belong_to_models(run_folders, tmp_path):
     with pytest.raises(UsageError, match="expected MODEL=FILE"):
         build_site([run_folders / "threshold"], tmp_path / "site", curves=["nobody=curve.csv"])
+
+
+@pytest.fixture
+def classified(tmp_path):
+    """(run, data): two images with classes; the model is sure of the wrong one for the second."""
+    import cv2
+
+    for k, name in enumerate(("cat", "dog & <b>")):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        image = np.random.default_rng(k).integers(0, 255, (700, 900, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / "data" / name / f"{k}.png"), image)
+    dataset = open_dataset(tmp_path / "data")
+    classes = [case.fact("class") for case in dataset]
+    records = tuple(
+        CaseRecord(
+            "toy",
+            case.id,
+            case.patient,
+            "scored",
+            fingerprint=case.fingerprint(),
+            metrics={"correct": float(k == 0), "p_true": p, "nll": -np.log(p), "brier": 2 * (1 - p) ** 2},
+            reference=classes[k],
+            answer={"label": classes[0], "probabilities": {classes[0]: 0.8, classes[1]: 0.2}},
+        )
+        for k, (case, p) in enumerate(zip(dataset, (0.8, 0.2), strict=True))
+    )
+    scores = Scores(
+        model={"name": "toy", "found": "made", "content_sha256": ""},
+        contract=None,
+        runtime={},
+        regions={},
+        counts={"cases": 2, "patients": 2, "scored": 2, "failed": 0},
+        aggregate={"balanced_accuracy": Aggregate(0.5, None, 2, 0, 0)},
+        undefined={},
+        empties={},
+        times={},
+        cases=records,
+        details={"target": "class", "classes": classes, "support": dict.fromkeys(classes, 1)},
+    )
+    data = {"name": "data", "kind": "images", "licence": "", "source": "", "sha256": "0"}
+    (tmp_path / "run").mkdir()
+    Results(scores, "classify", data, {"seed": 0}, "0").save(tmp_path / "run" / "results.json")
+    return tmp_path / "run", tmp_path / "data"
+
+
+def test_classified_images_stand_beside_their_probabilities(classified, tmp_path):
+    run, data = classified
+    build_site([run], tmp_path / "site", data=[str(data)])
+    texts = [path.read_text() for path in sorted((tmp_path / "site" / "cases" / "data").glob("*.html"))]
+    for text in texts:
+        page = Reader(text)
+        (image,) = page.all("img")
+        assert max(_size(tmp_path / "site" / "cases" / "data" / image["src"])) == 512
+        assert [a["value"] for a in page.all("meter")] == ["0.8", "0.2"]
+        assert "dog & <b>" in "".join(page.texts)
+    assert (
+        sum('class="wrong"' in text for text in texts) == sum('class="right"' in text for text in texts) == 1
+    )
+
+
+def _size(path):
+    import cv2
+
+    return cv2.imread(str(path)).shape[:2]
+
+
+def test_the_command_builds_a_site_and_says_where(run_folders, tmp_path, capsys):
+    runs = [str(run_folders / name) for name in ("threshold", "box")]
+    command.main(["site", "--runs", *runs, "--out", str(tmp_path / "site"), "-q"], standalone_mode=False)
+    assert "2 models, 3 cases, 0 with pictures" in capsys.readouterr().out
+    assert (tmp_path / "site" / "index.html").is_file()
 
 
 class TestPieces:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from . import zoo as zoo
     from .eval.results import Results
     from .zoo.contract import Contract
-    from .zoo.model import Model
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "eval", "evaluate", "load", "models", "rasterize", "zoo"]
@@ -36,7 +35,9 @@ def load(
     contract: str | os.PathLike[str] | Contract | None = None,
     flips: str = "none",
     trust: bool = False,
-) -> Model:
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> Any:
     """Load a model, verified, ready to be called.
 
     Args:
@@ -49,6 +50,10 @@ def load(
         contract: a Contract, or the path of its JSON, for a file that has none inside.
         flips: "none"; "lr" or "all" mirror images too, of models that segment: their probabilities' mean.
         trust: run a TorchScript file that is not in the registry: it runs code of its own.
+        temperature, seed: of language models: how freely answers are drawn; 0 is the likeliest token.
+
+    Returns:
+        A ``zoo.model.Model``, or of a language model a ``zoo.language.LanguageModel``.
 
     Raises:
         VoxzooError: one of ``voxzoo.zoo.errors``: not found, not trusted, not runnable as asked.
@@ -61,7 +66,7 @@ def load(
     """
     from .zoo import registry
 
-    return registry.load(spec, runtime, device, precision, threads, contract, flips, trust)
+    return registry.load(spec, runtime, device, precision, threads, contract, flips, trust, temperature, seed)
 
 
 def models() -> tuple[str, ...]:

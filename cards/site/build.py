@@ -248,6 +248,7 @@ class _Site:
             )
             for part, run in zip(page.parts, runs, strict=True):
                 part.plots = drawer.of_run(run)
+            self.notes += drawer.notes
             for name, content in drawer.files.items():
                 self.target.write(f"models/{name}", content)
             self.target.write(href, self.pages.render("model.html", "../", page=page, legend=LEGEND))

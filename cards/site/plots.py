@@ -61,10 +61,17 @@ class Drawer:
         self.stem = stem
         self.left = INLINE
         self.files: dict[str, bytes] = {}
+        self.notes: list[str] = []
 
     def of_run(self, run: Run) -> list[Plot]:
         """Everything that one run has the numbers for: box plots by figure, then what its task brings."""
-        return [self._plot(title, kind, run, metrics) for title, kind, metrics in _wanted(run)]
+        out = []
+        for title, kind, metrics in _wanted(run):
+            try:
+                out.append(self._plot(title, kind, run, metrics))
+            except UsageError as error:  # one run without the numbers does not cost the site
+                self.notes.append(f"{title}: {error}")
+        return out
 
     def of_curves(self, curves: Sequence[tuple[str, Path]]) -> list[Plot]:
         """Learning curves, (label, ``curve.csv``) each.

@@ -64,7 +64,8 @@ def test_ends():
     "text",
     [
         "",
-        "x ::= \"a\"", "root ::= y", "root ::= (\"a\"", "root ::= \"a", "root ::= [a", "root ::= )", "nonsense",
+        "x ::= \"a\"", "root ::= y", "root ::= (\"a\"", "root ::= \"a", "root ::= [a",
+        "root ::= )", "nonsense",
         "root ::= \"a\"{3,2}", "root ::= \"a\"\nroot ::= \"b\"", "root ::= \"a\"{9999}{9999}",
         "root ::= root \"a\" | \"a\"", "root ::= [\\UFFFFFFFF]",
     ],

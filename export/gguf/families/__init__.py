@@ -25,8 +25,11 @@ class Family(Protocol):
         VISION: whether there is an mmproj to write.
     """
 
-    CLASSES: tuple[str, ...]
-    VISION: bool
+    @property
+    def CLASSES(self) -> tuple[str, ...]: ...
+
+    @property
+    def VISION(self) -> bool: ...
 
     def check(self, checkpoint: Checkpoint) -> list[str]:
         """What would come out different in llama.cpp, in words; refuses what would come out wrong.

@@ -187,14 +187,25 @@ def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+MANY = 60
+"""Names beyond this are counted on a card; the contract lists them."""
+
+
+def _told(value: Any) -> str:
+    """A fact of the contract in a line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_told(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple) and len(value) > MANY:
+        return f"{len(value):,}, from {value[0]} to {value[-1]}; zoo show lists them"
+    return _plain(value)
+
+
 def _training(subject: Subject) -> str:
     """What is stated, then what the contract says of its training."""
-    lines = []
-    for key, value in (subject.contract.get("training") or {}).items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        lines.append(
-            f"**Contract, {as_markdown(key)}:** {inline_code(shown) if value not in ([], '') else 'none'}"
-        )
+    lines = [
+        f"**Contract, {as_markdown(key)}:** {inline_code(_told(value)) if value not in ([], '') else 'none'}"
+        for key, value in (subject.contract.get("training") or {}).items()
+    ]
     return _stated_section(subject.stated, "Training data", lines)
 
 

@@ -7,11 +7,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..figures import REGIONS
-from ..names import visible
+from ..names import visible, without_folders
 
 
 def environment() -> Environment:
-    """The templates of this package, strict about names, with every variable escaped."""
+    """The templates of this package, strict about names, with every variable escaped.
+
+    The filter ``line`` is for names, ``told`` for messages: these may hold paths of the machine that a run or
+    the site was made on, of which only the last part is published.
+    """
     package = __package__ or __name__.rpartition(".")[0]
     env = Environment(
         loader=PackageLoader(package, "templates"),
@@ -21,6 +25,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters["line"] = visible
+    env.filters["told"] = lambda text: visible(without_folders(str(text)))
     env.filters["region"] = lambda name: REGIONS.get(name, name)
     return env
 

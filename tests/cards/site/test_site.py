@@ -106,8 +106,13 @@ def test_hostile_names_and_answers_are_text(pages):
         ]
     cases = "".join(text for path, text in texts.items() if "cases" in path.parts)
     assert "</pre><script>alert(1)</script><img src=x onerror=alert(2)> I decline." in cases
-    assert f"failed: no room for {EVIL}" in cases
+    assert "failed: no room for <script> in b.nii" in cases  # not in which folder
     assert any("mine " + EVIL in text for text in texts.values())
+
+
+def test_no_folder_of_the_machine_is_published(site, run_folders):
+    for path in site.rglob("*.*"):
+        assert str(run_folders).encode() not in path.read_bytes(), path
 
 
 def test_pages_are_fit_for_readers(pages):

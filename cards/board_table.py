@@ -67,6 +67,8 @@ def _tail(run: Run) -> list[str]:
     energy = run.energy
     if energy is None:
         return [*counts, rounded(seconds), "not measured"]
+    if energy.per_slice is None:
+        return [*counts, rounded(seconds), rounded(None)]
     return [*counts, rounded(seconds), f"{rounded(energy.per_slice)} ({energy.kind})"]
 
 

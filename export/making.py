@@ -14,6 +14,7 @@ from .delivery import Exporter, Origin
 from .recipe import Recipe
 from .tasks.base import TrainingTask
 from .tasks.classify import ClassifyTask
+from .told import training_of
 
 #: Cases that an export is proved on.
 PROOFS = 2
@@ -81,7 +82,6 @@ def contract_of(recipe: Recipe, facts: dict[str, Any], temperature: float = 1.0)
         temperature: of a classifier.
     """
     classify = recipe.task == "classify"
-    told = {k: v for k, v in facts.items() if k not in ("real", "phantoms", "held_out") and v is not None}
     return Contract(
         name=recipe.name,
         version=recipe.version,
@@ -90,16 +90,7 @@ def contract_of(recipe: Recipe, facts: dict[str, Any], temperature: float = 1.0)
         output=_classes(recipe, temperature) if classify else _regions(recipe),
         labels=dict(enumerate(recipe.classes)) if classify else region_labels(recipe.regions),
         licence=recipe.licence,
-        training={
-            "recipe": recipe.name,
-            "command": f"zoo-train {recipe.name} --data DIR --out RUN",
-            "seed": recipe.seed,
-            "steps": recipe.fit.steps,
-            "cases": facts["real"],
-            "phantoms": len(facts["phantoms"]),
-            "held_out": facts["held_out"],
-            **told,
-        },
+        training=training_of(recipe, facts),
     )
 
 

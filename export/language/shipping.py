@@ -13,6 +13,7 @@ from ...zoo.prompt_contract import MmprojSpec, PromptContract
 from ..gguf.convert import convert
 from ..networks.llava_nano import save
 from ..recipe import Recipe
+from ..told import training_of
 
 TEXT_TYPE, VISION_TYPE = "q8_0", "f16"
 
@@ -45,7 +46,6 @@ def ship(recipe: Recipe, model: Any, facts: Mapping[str, Any], folder: Path) -> 
 
 def contract_of(recipe: Recipe, facts: Mapping[str, Any], mmproj: Path) -> PromptContract:
     """The contract of the model that ``recipe`` makes; its content hash is filled in when it is written."""
-    told = {k: v for k, v in facts.items() if k not in ("real", "phantoms", "held_out") and v is not None}
     return PromptContract(
         name=recipe.name,
         version=recipe.version,
@@ -54,16 +54,7 @@ def contract_of(recipe: Recipe, facts: Mapping[str, Any], mmproj: Path) -> Promp
         slices=recipe.input,
         mmproj=MmprojSpec(mmproj.name, hash_file(mmproj)),
         licence=recipe.licence,
-        training={
-            "recipe": recipe.name,
-            "command": f"zoo-train {recipe.name} --data DIR --out RUN",
-            "seed": recipe.seed,
-            "steps": recipe.fit.steps,
-            "cases": facts["real"],
-            "phantoms": len(facts["phantoms"]),
-            "held_out": facts["held_out"],
-            **told,
-        },
+        training=training_of(recipe, facts),
     )
 
 

@@ -57,7 +57,7 @@ def to_html(text: str) -> Markup:
         MissingDependencyError: markdown-it-py is absent.
 
     Example:
-        >>> to_html("---\\na: 1\\n---\\n# A <script>\\n![x](http://a/b)").splitlines()
+        >>> str(to_html("---\\na: 1\\n---\\n# A <script>\\n![x](http://a/b)")).splitlines()
         ['<h3>A &lt;script&gt;</h3>', '<p>!<a href="http://a/b" rel="noreferrer noopener">x</a></p>']
     """
     try:

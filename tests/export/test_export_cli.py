@@ -191,6 +191,8 @@ def test_bundled_recipes_describe_networks_that_fit_their_contracts():
 
     for name in (name for name in bundled() if name != "paper-cnn3d-cls"):  # 48 million parameters
         recipe = load_recipe(name)
+        if recipe.task == "prompt":  # a language model: its contract says what is shown, not what goes in
+            continue
         network = build(recipe.network, **recipe.options)
         facts = {"real": [], "phantoms": [], "held_out": []}
         check_shapes(deployed(recipe, network), contract_of(recipe, facts))

@@ -1,0 +1,1 @@
+"""A classifier drives a language model's reasoning: benchmarks of key points, runs, scores, stability."""

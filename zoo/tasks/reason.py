@@ -1,0 +1,2 @@
+"""stub"""
+SECTIONS = ("causes", "symptoms", "treatment", "lifestyle", "follow-up")

@@ -18,6 +18,8 @@ class Unwrapped:
 
     Args:
         ranges: joules after which the counter may begin again at 0.
+        name: of the counter, said before its faults.
+        faults: where to note them; several counters of one meter may share it.
 
     Example:
         >>> counter = Unwrapped([100.0])
@@ -25,11 +27,11 @@ class Unwrapped:
         [0.0, 8.0, 13.0]
     """
 
-    def __init__(self, ranges: Sequence[float]) -> None:
-        self._ranges = ranges
+    def __init__(self, ranges: Sequence[float], name: str = "", faults: list[str] | None = None) -> None:
+        self._ranges, self._name = ranges, name
         self._last: tuple[float, float] | None = None
         self.joules = 0.0
-        self.faults: list[str] = []
+        self.faults: list[str] = [] if faults is None else faults
 
     def add(self, raw: float, now: float) -> float:
         """Take a reading.
@@ -55,5 +57,6 @@ class Unwrapped:
         wrapped = [step + size for size in self._ranges if 0 <= step + size <= most] if step < 0 else []
         if wrapped:
             return min(wrapped)
-        self.faults.append(f"the counter went from {last:.3f} J to {raw:.3f} J: it was reset")
+        who = f"{self._name}: " if self._name else ""
+        self.faults.append(f"{who}the counter went from {last:.3f} J to {raw:.3f} J: it was reset")
         return 0.0

@@ -90,13 +90,15 @@ class Rapl:
 
     def __init__(self, root: Path = ROOT, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
-        self._files: list[tuple[int, Unwrapped, Zone]] = []
+        self._files: list[tuple[int, Unwrapped]] = []
+        self.faults: list[str] = []  # resets, with the package's name
         found = zones(root)
         if not found:
             raise UsageError(f"{root / 'class' / 'powercap'}: no package zone of RAPL (a virtual machine?)")
         try:
             for zone in found:
-                self._files.append((_open(zone), Unwrapped([zone.range_uj * 1e-6]), zone))
+                counter = Unwrapped([zone.range_uj * 1e-6], zone.name, self.faults)
+                self._files.append((_open(zone), counter))
             self.joules()
         except BaseException:
             self.close()
@@ -106,16 +108,12 @@ class Rapl:
 
     def joules(self) -> float:
         """Joules of all packages since this was opened."""
-        return sum(unwrapped.add(_read(file), self._clock()) for file, unwrapped, _ in self._files)
-
-    @property
-    def faults(self) -> list[str]:
-        """Resets, with the package's name."""
-        return [f"{zone.name}: {fault}" for _, unwrapped, zone in self._files for fault in unwrapped.faults]
+        now = self._clock()
+        return sum([counter.add(_read(file), now) for file, counter in self._files])
 
     def close(self) -> None:
         """Close the files."""
-        for file, _, _ in self._files:
+        for file, _ in self._files:
             os.close(file)
         self._files = []
 

@@ -144,14 +144,13 @@ def counted(
         >>> counted(METHODS["nvml"], 30.0, 0.2, 3).reason
         'a window of 0.2 s with 3 updates: the counter resolves 5 s and 100 updates'
     """
-    bare = Energy(None, None, None, facts.method, facts.measured, seconds, updates, covers)
-    if fault:
-        return bare.without(fault)
-    if seconds < facts.least_s or updates < facts.least_updates:
-        return bare.without(
+    if not fault and (seconds < facts.least_s or updates < facts.least_updates):
+        fault = (
             f"a window of {seconds:.3g} s with {updates} updates: the counter resolves "
             f"{facts.least_s:g} s and {facts.least_updates} updates"
         )
+    if fault:
+        return Energy(None, None, None, facts.method, facts.measured, seconds, updates, covers, fault)
     error = facts.error + pieces * facts.interval_s / seconds
     return Energy(
         joules,

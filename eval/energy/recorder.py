@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .estimate import Estimate
 from .meter import Meter
@@ -16,8 +16,7 @@ STALL_S = 3.0
 """A counter that does not move for so long has stopped: even an idle chip draws power."""
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):  # made twice an item: a frozen dataclass takes five times as long
     """A moment.
 
     Attributes:

@@ -63,9 +63,9 @@ def describe(text: dict[str, Any], where: str) -> dict[str, Any]:
         "llama.attention.layer_norm_rms_epsilon": float(text.get("rms_norm_eps", 1e-6)),
         "llama.rope.dimension_count": text["head_dim"],
         "llama.vocab_size": text["vocab_size"],
+        "llama.attention.key_length": text["head_dim"],
+        "llama.attention.value_length": text["head_dim"],
     }
-    if text["head_dim"] * text["num_attention_heads"] != text["hidden_size"]:
-        values |= {f"llama.attention.{name}_length": text["head_dim"] for name in ("key", "value")}
     rope = _rope(text, where)
     values["llama.rope.freq_base"] = float(rope["rope_theta"])
     if rope["rope_type"] == "linear":

@@ -45,6 +45,12 @@ def ratio_report(name, ours_s, peers, floors=None):
     ROWS.append({**row, "floors": dict(floors or {})})
 
 
+def has_amx():
+    """Whether this processor multiplies tiles of bfloat16: some floors hold with it alone."""
+    facts = Path("/proc/cpuinfo")
+    return facts.is_file() and "amx_bf16" in facts.read_text(encoding="utf-8")
+
+
 def lines():
     """The table, one line a row."""
     width = max((len(row["name"]) for row in ROWS), default=0)

@@ -13,6 +13,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from _ratio import ratio_report
 from scipy import ndimage
 
 from voxzoo.zoo.contract import InputSpec
@@ -49,6 +50,7 @@ def compare(benchmark, capsys, what, ours, peers):
             best[name] = min(best[name], time.process_time() - begin)
     ratios = {name: best[name] / best["voxzoo"] for name in peers}
     benchmark.extra_info.update(ratios)
+    ratio_report(f"{what}, CPU time", best["voxzoo"], {name: best[name] for name in peers})
     benchmark.pedantic(ours, rounds=3)
     with capsys.disabled():
         said = ", ".join(f"{name} {best[name] * 1e3:.1f} ms = {ratios[name]:.1f}x" for name in peers)

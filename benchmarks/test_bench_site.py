@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _ratio import ratio_report
 
 from voxzoo.cards.site import build_site
 from voxzoo.eval.aggregate import Aggregate
@@ -121,6 +122,8 @@ def test_site_of_20_models_and_50_cases(benchmark, material, tmp_path):
         f"\nsite, {MODELS} models x {CASES} cases: {min(times):.1f} s of one core, "
         f"{built.bytes / 1e6:.1f} MB in {built.files} files, largest model page {max(pages) / 1e3:.0f} kB"
     )
+    limit = {"limit of 60 s": 60.0}
+    ratio_report(f"site, {MODELS} models x {CASES} cases, CPU time", min(times), limit, {"limit of 60 s": 1})
     assert built.cases == CASES
     assert built.pictured == CASES
     assert built.bytes <= 40e6

@@ -240,5 +240,9 @@ def test_first_call(capsys, tmp_path):
 
     warm = min(run() for _ in range(4))
     cold = run(NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    limits = {"limit, warm": 1.0}
+    ratio_report("first hd95 of a process, numba's cache warm", warm, limits, dict.fromkeys(limits, 1))
+    limits = {"limit, cold": 15.0}
+    ratio_report("first hd95 of a process, no cache", cold, limits, dict.fromkeys(limits, 1))
     with capsys.disabled():
         print(f"\nfirst hd95 in a process: {warm:.2f} s with a warm cache, {cold:.1f} s cold")

@@ -21,22 +21,24 @@ class Question:
     Attributes:
         task: its name.
         prompt: the text.
-        image: (height, width) uint8.
+        image: (height, width) or (height, width, 3) uint8; None where nothing is shown.
         grammar: the answers that are asked for, as GBNF.
         new_tokens: how many tokens an answer may take.
         case, plane, slice, repeat: what it is about; a model that looks at them cheats, but for ``repeat``,
             which may enter the seed of a sampler.
+        schema: the same answers as JSON schema, for servers that take no GBNF; None where they are no JSON.
     """
 
     task: str
     prompt: str
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | None
     grammar: str
     new_tokens: int
     case: str
     plane: str
     slice: int
     repeat: int
+    schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a model is given around an image and a question: its own chat template, the image first.
+"""What a model is given around a question: its own chat template; where there is an image, it stands first.
 
 Templates come with model files, so they are rendered in a sandbox and may only build text.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import ModelError
 
-__all__ = ["conversation"]
+__all__ = ["conversation", "text_conversation"]
 
 _PLACES = (
     "<|vision_start|><|image_pad|><|vision_end|>",
@@ -60,6 +60,37 @@ def conversation(template: str | None, first: str = "", last: str = "") -> tuple
         if parts is not None:
             return parts
     raise error or ModelError("the chat template loses the image or the prompt")
+
+
+@lru_cache(maxsize=8)
+def text_conversation(template: str | None, first: str = "", last: str = "") -> tuple[str, str]:
+    """The texts before and after a prompt without an image.
+
+    Args:
+        template, first, last: as for ``conversation``.
+
+    Raises:
+        ModelError: a template that cannot be rendered, or that loses the prompt.
+
+    Example:
+        >>> text_conversation("{{ bos_token }}{% for m in messages %}Q: {{ m.content }}{% endfor %}", "<s>")
+        ('<s>Q: ', '')
+        >>> text_conversation(None, "<s>")
+        ('<s>', '')
+    """
+    if template is None:
+        return first, ""
+    error: ModelError | None = None
+    for content in (_TEXT, [{"type": "text", "text": _TEXT}]):
+        try:
+            text = _rendered(template, content, first, last)
+        except ModelError as failed:
+            error = error or failed
+            continue
+        if text.count(_TEXT) == 1:
+            before, after = text.split(_TEXT)
+            return before, after
+    raise error or ModelError("the chat template loses the prompt")
 
 
 def _parts(text: str) -> tuple[str, str, str] | None:

@@ -153,6 +153,8 @@ def _published(source: Path, mmproj_urls: Sequence[str]) -> tuple[ModelFile[Any]
         return onnxfile.inspect(source), None
     pair = open_pair(source)
     vision = pair.mmproj
+    if vision is None:  # open_pair has refused it
+        raise ContractError(f"{source}: names no mmproj")
     return pair.text, Part(Path(vision.name).name, vision.size, vision.sha256, tuple(mmproj_urls))
 
 

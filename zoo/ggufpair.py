@@ -1,5 +1,7 @@
 """The two files of a llama.cpp model, the language model with the contract and its mmproj, checked together.
 
+Where nothing is shown, a language model without a vision part is enough.
+
 What llama.cpp cannot run, or runs wrongly, is refused here by its key-values, with the way that does work.
 """
 
@@ -26,12 +28,12 @@ class GgufPair:
 
     Attributes:
         text: the language model.
-        mmproj: its vision part.
+        mmproj: its vision part; None of a model that reads text only.
         contract: what it answers; None of a foreign model.
     """
 
     text: GgufFile
-    mmproj: GgufFile
+    mmproj: GgufFile | None
     contract: PromptContract | None
 
     @property
@@ -42,8 +44,14 @@ class GgufPair:
     @property
     def content_hash(self) -> str:
         """Over all that changes answers: weights, sizes, vocabulary, template of the text model; mmproj."""
-        parts = (self.text.content_sha256, self.text.described_sha256, self.mmproj.sha256)
+        parts = [self.text.content_sha256, self.text.described_sha256]
+        parts += [self.mmproj.sha256] if self.mmproj else []
         return sha256("\n".join(parts).encode()).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of both files."""
+        return self.text.size + (self.mmproj.size if self.mmproj else 0)
 
 
 def split_pair(text: str) -> tuple[str, str | None]:
@@ -59,13 +67,20 @@ def split_pair(text: str) -> tuple[str, str | None]:
     return text[: at + len(SUFFIX)], text[at + len(SUFFIX) + 1 :]
 
 
-def open_pair(text: Path, mmproj: Path | None = None, contract: PromptContract | None = None) -> GgufPair:
+def open_pair(
+    text: Path,
+    mmproj: Path | None = None,
+    contract: PromptContract | None = None,
+    *,
+    needs_images: bool = True,
+) -> GgufPair:
     """Read both files and check that they belong together and can be run.
 
     Args:
         text: the language model's file.
         mmproj: the vision part's; default the one that the contract names, beside it.
         contract: instead of one inside.
+        needs_images: False takes a foreign language model without an mmproj.
 
     Raises:
         ModelNotFoundError: a file that is not there.
@@ -83,6 +98,8 @@ def open_pair(text: Path, mmproj: Path | None = None, contract: PromptContract |
         language.check(contract)
     elif KEY in language.metadata:
         contract = language.contract()
+    if not needs_images and mmproj is None and contract is None:
+        return GgufPair(language, None, None)
     path = mmproj or _named(language, text, contract)
     vision = gguffile.inspect(path)
     if not vision.is_mmproj:

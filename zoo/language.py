@@ -2,7 +2,7 @@
 
 =========================== ==================================================================
 ``llava-nano``              a GGUF pair of the zoo, in llama.cpp
-``FILE.gguf``               its contract names the mmproj beside it
+``FILE.gguf``               its contract names the mmproj beside it; without one it can read text only
 ``FILE.gguf+MMPROJ.gguf``   two files of a stranger's, or with the mmproj elsewhere
 ``transformers:PATH_OR_ID`` a checkpoint, with ``+ADAPTER`` behind for a PEFT adapter
 ``openai:URL#MODEL``        an OpenAI-compatible endpoint
@@ -73,6 +73,7 @@ def open_answerer(
     contract: GivenContract = None,
     grammar: str = "auto",
     concurrency: int = 1,
+    needs_images: bool = True,
     **own: Any,
 ) -> Answerer:
     """Open a language model by its name.
@@ -86,6 +87,7 @@ def open_answerer(
         contract: for a GGUF that has none inside: a PromptContract, or the path of its JSON.
         grammar: "auto": answers follow the task's grammar where the runtime can; "none": they are free.
         concurrency: questions that an endpoint is asked at once.
+        needs_images: False opens models that only read text, too.
         **own: what the runtime knows besides: ``decoding``, ``context``, ``cache`` and ``trusted`` of
             llama.cpp, ``local_files_only`` of transformers, ``patience`` of an endpoint.
 
@@ -101,21 +103,24 @@ def open_answerer(
     if concurrency != 1 and prefix != "openai:":
         raise UsageError(f"concurrency: {spec} answers one question after the other; that is for endpoints")
     own = {"sampling": sampling, "grammar": grammar, **own}
+    seeing = {"needs_images": needs_images}
     if prefix is None:
         if precision != "fp32":
             raise UsageError(f"precision {precision!r}: that of a GGUF is fixed in the file; leave it")
-        return _open_gguf(spec, contract, device=device, threads=threads, **own)
+        return _open_gguf(spec, contract, device=device, threads=threads, **seeing, **own)
     if contract is not None:
         raise UsageError(f"contract: belongs to a GGUF file, not to {prefix}")
     module, rest = import_module(PREFIXES[prefix], __package__), spec.removeprefix(prefix)
     if prefix == "transformers:":
-        return module.open(rest, device=device, precision=precision, threads=threads, **own)
+        return module.open(rest, device=device, precision=precision, threads=threads, **seeing, **own)
     if device not in _ANYWHERE or precision != "fp32" or threads is not None:
         raise UsageError(f"device, precision and threads are those of the server behind {prefix}: leave them")
     return module.open(rest, concurrency=concurrency, **own)
 
 
-def _open_gguf(spec: str, contract: GivenContract, trusted: bool = False, **options: Any) -> Answerer:
+def _open_gguf(
+    spec: str, contract: GivenContract, trusted: bool = False, needs_images: bool = True, **options: Any
+) -> Answerer:
     from . import registry
     from .runtimes.llamacpp import open_model
 
@@ -125,7 +130,7 @@ def _open_gguf(spec: str, contract: GivenContract, trusted: bool = False, **opti
         registry.verify(found)
         raise UsageError(f"{spec}: is no language model")
     vision = registry.resolve(mmproj).path if mmproj else found.mmproj
-    pair = open_pair(found.path, vision, read_contract(contract))
+    pair = open_pair(found.path, vision, read_contract(contract), needs_images=needs_images)
     if found.entry is not None:
         registry.compare(pair.text, found.entry)
     return open_model(pair, trusted=trusted or (found.entry is not None and not mmproj), **options)

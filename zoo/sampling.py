@@ -61,8 +61,10 @@ class Sampling:
         """The seed of one question, 0 .. 2**31 - 1: sha256 over seed, repeat, image (size and bytes), prompt.
 
         Which case or slice the image is of does not enter: what a model is not shown changes no answer.
+        No image is one of no size.
         """
-        image = np.ascontiguousarray(question.image)
+        shown = np.empty((0, 0), np.uint8) if question.image is None else question.image
+        image = np.ascontiguousarray(shown)
         head = f"{self.seed} {question.repeat} {'x'.join(map(str, image.shape))}\0".encode()
         told = question.prompt.encode("utf-8", "surrogatepass")
         digest = hashlib.sha256(head + image.tobytes() + told).digest()

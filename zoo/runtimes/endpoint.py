@@ -16,7 +16,8 @@ insecure    yes lets http go to other machines
 =========== ======================================================================================
 
 llama.cpp and vLLM are sent the task's grammar and told to use no sampler but the temperature; "openai" takes
-neither, so that answers are free and top-k and the like are the server's own.
+neither: its answers are free, or follow a JSON schema where the task has one, and top-k and the like are the
+server's own.
 """
 
 from __future__ import annotations
@@ -227,6 +228,7 @@ class Endpoint:
         told = json.dumps(["voxzoo.endpoint/1", self.address.url, self.name, self.root])
         self.content_hash = hashlib.sha256(told.encode()).hexdigest()
         self.runtime = RuntimeInfo("endpoint", server, "not known", "not known", 0)
+        self.sends_schema = self.sends_grammar and server == "openai"
         self.sends_grammar = self.sends_grammar and server != "openai"
         self.settings: dict[str, Any] = {
             **self.sampling.settings(),
@@ -260,11 +262,9 @@ class Endpoint:
             self._failed = failed
 
     def _body(self, question: Question) -> dict[str, Any]:
-        shown = {"type": "image_url", "image_url": {"url": png_url(question.image)}}
-        asked = {"type": "text", "text": question.prompt}
         body: dict[str, Any] = {
             "model": self.name,
-            "messages": [{"role": "user", "content": [shown, asked]}],
+            "messages": [{"role": "user", "content": _content(question)}],
             self.address.limit: question.new_tokens,
             "temperature": self.sampling.temperature,
             "top_p": 1,
@@ -276,6 +276,11 @@ class Endpoint:
             body |= {"logprobs": True, "top_logprobs": self.address.logprobs}
         if self.sends_grammar and question.grammar:
             body |= _grammar_field(self.address.server, question.grammar)
+        if self.sends_schema and question.schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "strict": True, "schema": question.schema},
+            }
         return body
 
     def _reply(self, plain: Any, question: Question) -> Reply:
@@ -283,6 +288,8 @@ class Endpoint:
         usage = plain.get("usage")
         served = plain.get("model")
         record = {**self.settings, **self.sampling.record(question)}
+        if self.sends_schema and question.schema is not None:
+            record["decoding"] = "JSON schema"
         if isinstance(served, str) and served != self.name:
             record["served"] = served[:200]
         return Reply(
@@ -292,6 +299,14 @@ class Endpoint:
             class_probabilities(choice) if question.task == "grade" else None,
             record,
         )
+
+
+def _content(question: Question) -> str | list[dict[str, Any]]:
+    """The image, then the prompt; a plain text where nothing is shown."""
+    if question.image is None:
+        return question.prompt
+    shown = {"type": "image_url", "image_url": {"url": png_url(question.image)}}
+    return [shown, {"type": "text", "text": question.prompt}]
 
 
 def _grammar_field(server: str, grammar: str) -> dict[str, Any]:

@@ -44,8 +44,12 @@ def settle_device(device: str, precision: str) -> str:
     return chosen
 
 
-def open_checkpoint(found: Checkpoint, device: str, precision: str) -> tuple[Any, Any]:
+def open_checkpoint(
+    found: Checkpoint, device: str, precision: str, needs_images: bool = True
+) -> tuple[Any, Any]:
     """(model, processor) on this device and in this precision, the adapter on it.
+
+    Without a need for images a model that reads text only is opened too; its tokenizer is the processor then.
 
     Raises:
         MissingDependencyError: transformers or peft is not installed.
@@ -56,8 +60,8 @@ def open_checkpoint(found: Checkpoint, device: str, precision: str) -> tuple[Any
         raise MissingDependencyError(f"transformers is not installed: {LINE}")
     torch = import_torch()
     with _quiet():
-        processor = _processor(found.folder)
-        model = _model(torch, found.folder, device, precision)
+        processor = _processor(found.folder, needs_images)
+        model = _model(torch, found.folder, device, precision, sees=hasattr(processor, "image_processor"))
         if found.adapter is not None:
             model = _with_adapter(model, found.adapter)
     model = model.eval().requires_grad_(False)
@@ -90,7 +94,7 @@ def _failures() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError, strict)
 
 
-def _processor(folder: Path) -> Any:
+def _processor(folder: Path, needs_images: bool) -> Any:
     from transformers import AutoProcessor
 
     try:
@@ -99,14 +103,17 @@ def _processor(folder: Path) -> Any:
         raise MissingDependencyError(f"{folder}: its processor needs more: {_line(error)}") from error
     except _failures() as error:
         raise ModelError(f"{folder}: its processor cannot be opened: {_line(error)}") from error
+    if not needs_images and hasattr(processor, "convert_ids_to_tokens"):
+        return processor
     if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
         raise ModelError(f"{folder}: takes no images with text, so it cannot be asked about a slice")
     return processor
 
 
-def _model(torch: Any, folder: Path, device: str, precision: str) -> Any:
-    from transformers import AutoModelForImageTextToText
+def _model(torch: Any, folder: Path, device: str, precision: str, sees: bool) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
+    family = AutoModelForImageTextToText if sees else AutoModelForCausalLM
     extra: dict[str, Any] = {}
     if precision == "nf4":
         from transformers import BitsAndBytesConfig
@@ -116,7 +123,7 @@ def _model(torch: Any, folder: Path, device: str, precision: str) -> Any:
         )
         extra["device_map"] = {"": device}
     try:
-        model, told = AutoModelForImageTextToText.from_pretrained(
+        model, told = family.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,

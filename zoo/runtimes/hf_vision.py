@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..answerer import Question, Reply
-from ..errors import ModelError, UsageError
+from ..errors import InputError, ModelError, UsageError
 from ..grammar import Grammar
 from ..sampling import Sampling
 from .base import RuntimeInfo
@@ -45,6 +45,7 @@ def open(  # as in every language runtime; the built-in is not used here
     threads: int | None = None,
     grammar: str = "auto",
     local_files_only: bool = False,
+    needs_images: bool = True,
 ) -> VisionModel:
     """Open a checkpoint for questions.
 
@@ -57,6 +58,7 @@ def open(  # as in every language runtime; the built-in is not used here
         threads: of torch, for the whole process; default: the physical cores this process may use.
         grammar: "auto": answers follow the task's grammar; "none": they are free.
         local_files_only: never use the network; without it only an id that is not on the disk does.
+        needs_images: False opens models that only read text, too.
 
     Raises:
         ModelNotFoundError, ModelError: it cannot be found or opened; pickles are refused.
@@ -70,7 +72,7 @@ def open(  # as in every language runtime; the built-in is not used here
     found = find_checkpoint(rest, local_files_only)
     torch = import_torch()
     torch.set_num_threads(threads or default_threads())
-    model, processor = open_checkpoint(found, chosen, precision)
+    model, processor = open_checkpoint(found, chosen, precision, needs_images)
     info = RuntimeInfo("transformers", _version(), chosen, precision, torch.get_num_threads())
     return VisionModel(
         found.name, found.content_hash, model, processor, info, sampling or Sampling(), grammar != "none"
@@ -99,7 +101,9 @@ class VisionModel:
         follows_grammar: bool = True,
     ) -> None:
         self.name, self.content_hash, self.runtime, self.device = name, content_hash, runtime, runtime.device
-        self._model, self._processor, self._tokenizer = model, processor, processor.tokenizer
+        self._model, self._processor = model, processor
+        self._tokenizer = getattr(processor, "tokenizer", processor)
+        self._sees = hasattr(processor, "image_processor")
         self._sampling, self._follows_grammar = sampling, follows_grammar
         self._lock = threading.Lock()
         self._ends = _end_ids(model, self._tokenizer)
@@ -126,7 +130,9 @@ class VisionModel:
                 raise ModelError(f"{self.name}: transformers cannot answer: {told}") from error
 
     def _answer(self, question: Question) -> Reply:
-        text = self._prompt(question.prompt)
+        if question.image is not None and not self._sees:
+            raise InputError(f"{self.name}: reads text only, it takes no image")
+        text = self._prompt(question.prompt, shown=question.image is not None)
         inputs = self._inputs(text, question.image)
         length = int(inputs["input_ids"].shape[1])
         if self._context is not None and length + question.new_tokens > self._context:
@@ -183,21 +189,22 @@ class VisionModel:
         inner = self._model.get_base_model() if hasattr(self._model, "peft_config") else self._model
         return "logits_to_keep" in inspect.signature(inner.forward).parameters
 
-    def _prompt(self, prompt: str) -> str:
-        """Image, then prompt, as the model's template has them."""
+    def _prompt(self, prompt: str, shown: bool) -> str:
+        """Image, if one is shown, then prompt, as the model's template has them."""
         if not self._processor.chat_template:
-            return f"{getattr(self._processor, 'image_token', '<image>')}{prompt}"
-        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+            place = getattr(self._processor, "image_token", "<image>") if shown else ""
+            return f"{place}{prompt}"
+        content: Any = [{"type": "image"}] * shown + [{"type": "text", "text": prompt}]
+        if not self._sees:
+            content = prompt  # templates of text models take nothing else
         said = [{"role": "user", "content": content}]
         return self._processor.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
 
-    def _inputs(self, text: str, image: NDArray[np.uint8]) -> Any:
-        from PIL import Image
-
+    def _inputs(self, text: str, image: NDArray[np.uint8] | None) -> Any:
         begun = bool(self._tokenizer.bos_token) and text.startswith(self._tokenizer.bos_token)
         inputs = self._processor(
             text=[text],
-            images=[[Image.fromarray(np.ascontiguousarray(image)).convert("RGB")]],
+            **_images(image),
             add_special_tokens=not begun,  # a template that writes BOS gets no second one
             return_tensors="pt",
         )
@@ -228,6 +235,15 @@ class VisionModel:
                 yield
         finally:
             matmul.allow_tf32 = before
+
+
+def _images(image: NDArray[np.uint8] | None) -> dict[str, Any]:
+    """What a processor is given of an image; nothing without one."""
+    if image is None:
+        return {}
+    from PIL import Image
+
+    return {"images": [[Image.fromarray(np.ascontiguousarray(image)).convert("RGB")]]}
 
 
 def _end_ids(model: Any, tokenizer: Any) -> list[int]:

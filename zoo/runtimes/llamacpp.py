@@ -1,4 +1,4 @@
-"""Language models in llama.cpp: a text GGUF and its mmproj, asked about slices.
+"""Language models in llama.cpp: a text GGUF and its mmproj, asked about slices, or the text GGUF alone.
 
 The image stands first and is read once: further questions about it go on from there. Answers follow the
 task's grammar, by slots where the vocabulary writes numbers as single tokens. A grade comes with the real
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..answerer import Question, Reply
-from ..chat import conversation
+from ..chat import conversation, text_conversation
 from ..errors import InputError, UsageError
 from ..ggufpair import GgufPair
 from ..grammar import Grammar
@@ -79,7 +79,8 @@ def open_model(
     settings = Settings(threads or default_threads(), gpu, context, cache)
     if not trusted:
         probe(pair, settings)
-    return LlamaCpp(pair, Native(pair.text.name, pair.mmproj.name, settings), settings, sampling, decoding)
+    native = Native(pair.text.name, pair.mmproj.name if pair.mmproj else None, settings)
+    return LlamaCpp(pair, native, settings, sampling, decoding)
 
 
 def _check(device: str, decoding: str, cache: str, context: int | None) -> None:
@@ -116,10 +117,13 @@ class LlamaCpp:
             raise UsageError(f"decoding: {self.name} writes numbers in several tokens: use grammar")
         slots = decoding == "slots" or (decoding == "auto" and self._words is not None)
         self._decoding = "slots" if slots else decoding.replace("auto", "grammar")
+        self._sees = pair.mmproj is not None
         self._before, self._between, self._after = _template(pair)
         self._start = _begun(native.tokenize(self._before, True), native.first_token)
+        self._marks = _marks(pair)
         self._digits = class_tokens(native.tokenize, CHOICE)
         self._shown: bytes = b""
+        """Size and bytes of the image that was read last."""
         self._prefix = 0
         self._plans: dict[str, SlotPlan] = {}
         self._lock = threading.Lock()
@@ -143,10 +147,23 @@ class LlamaCpp:
             InputError: an image that it does not take, or a question longer than its context.
             ModelError: llama.cpp fails.
         """
+        if question.image is None:
+            return self._read(question)
         image = self._image(question.image)
         words = self._native.tokenize(f"{self._between}{question.prompt}{self._after}", True)
         with self._lock:
             self._look(image)
+            self._check_room(len(words), question.new_tokens)
+            return self._decode(question, words)
+
+    def _read(self, question: Question) -> Reply:
+        """Answer a question without an image."""
+        before, after = text_conversation(*self._marks)
+        whole = self._native.tokenize(f"{before}{question.prompt}{after}", True)
+        words = _begun(whole, self._native.first_token)
+        with self._lock:
+            self._shown, self._prefix = b"", 0
+            self._native.forget()
             self._check_room(len(words), question.new_tokens)
             return self._decode(question, words)
 
@@ -156,6 +173,8 @@ class LlamaCpp:
 
     def _image(self, image: NDArray[Any]) -> NDArray[np.uint8]:
         """Three equal channels."""
+        if not self._sees:
+            raise InputError(f"{self.name}: has no mmproj, so it sees no image; give MODEL.gguf+MMPROJ.gguf")
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
             got = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
             raise InputError(f"image: got {got}, expected uint8: bring its values to 0..255 first")
@@ -261,6 +280,11 @@ def _classes(distributions: Sequence[NDArray[np.float64]]) -> dict[str, float] |
 
 def _template(pair: GgufPair) -> tuple[str, str, str]:
     """Before the image, between image and prompt, after the prompt."""
+    return conversation(*_marks(pair)) if pair.mmproj else ("", "", "")
+
+
+def _marks(pair: GgufPair) -> tuple[str | None, str, str]:
+    """The chat template, and what begins and ends a conversation."""
     header = pair.text.header
     tokens, template = header.get("tokenizer.ggml.tokens", []), header.get("tokenizer.chat_template")
 
@@ -269,7 +293,7 @@ def _template(pair: GgufPair) -> tuple[str, str, str]:
         whole = isinstance(number, int) and isinstance(tokens, list) and 0 <= number < len(tokens)
         return tokens[number] if whole else ""
 
-    return conversation(template if isinstance(template, str) else None, mark("bos"), mark("eos"))
+    return template if isinstance(template, str) else None, mark("bos"), mark("eos")
 
 
 def _begun(ids: list[int], first: int | None) -> list[int]:

@@ -41,8 +41,9 @@ def probe(pair: GgufPair, settings: Settings, command: tuple[str, ...] = ()) -> 
     if key in _passed:
         return
     run = command or (sys.executable, "-m", __name__)
-    gigabytes = (pair.text.size + pair.mmproj.size) / 1e9
-    arguments = [*run, pair.text.name, pair.mmproj.name, json.dumps(asdict(settings))]
+    gigabytes = pair.size / 1e9
+    mmproj = pair.mmproj.name if pair.mmproj else ""
+    arguments = [*run, pair.text.name, mmproj, json.dumps(asdict(settings))]
     try:
         done = subprocess.run(
             arguments,
@@ -66,8 +67,9 @@ def _told(pair: GgufPair, code: int, printed: str) -> ModelError:
         kind, _, text = last.partition(" ")
         return DeviceError(text) if kind == "DeviceError" else ModelError(text)
     how = signal.Signals(-code).name if -code in {s.value for s in signal.Signals} else f"exit code {code}"
+    with_mmproj = f" with {pair.mmproj.name}" if pair.mmproj else ""
     return ModelError(
-        f"{pair.text.name} with {pair.mmproj.name}: llama.cpp {version()} crashes on them ({how}): not used. "
+        f"{pair.text.name}{with_mmproj}: llama.cpp {version()} crashes on them ({how}): not used. "
         f"{last}".rstrip()
     )
 
@@ -78,8 +80,8 @@ def main(arguments: list[str]) -> int:
 
     text, mmproj, plain = arguments
     try:
-        native = Native(text, mmproj, Settings(**json.loads(plain)))
-        end = native.show(np.full((128, 128, 3), 128, np.uint8), 0)
+        native = Native(text, mmproj or None, Settings(**json.loads(plain)))
+        end = native.show(np.full((128, 128, 3), 128, np.uint8), 0) if mmproj else 0
         native.read([0], end)
     except VoxzooError as error:
         print(type(error).__name__, error, file=sys.stderr)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 from ...zoo.errors import RunError, UsageError
-from ...zoo.tasks.reason import SECTIONS
+from ...zoo.tasks.reason import ABOUT, SECTIONS
 from ..language.problems import Problem, json_lines
 from .lines import NOT_VERIFIED, Item, KeyPoint, folded, head_of, item_of
 
@@ -70,6 +70,7 @@ class Benchmark:
         sha256: of the file.
         path: the file; images are relative to its folder.
         licence, source: of the header, "" if it has none.
+        about: what is examined, as prompts say it.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Benchmark:
     path: Path = Path()
     licence: str = ""
     source: str = ""
+    about: str = ABOUT
 
     @property
     def language(self) -> str:
@@ -90,6 +92,24 @@ class Benchmark:
     def verified(self) -> int:
         """How many items say who verified them."""
         return sum(item.is_verified for item in self.items)
+
+    def select(self, ids: Sequence[str] | None = None, limit: int | None = None) -> Benchmark:
+        """The same with these items only, in the file's order.
+
+        Args:
+            ids: of items; None takes all.
+            limit: of them the first so many.
+
+        Raises:
+            UsageError: an id that is not in it.
+        """
+        known = {item.id for item in self.items}
+        unknown = [name for name in ids or () if name not in known]
+        if unknown:
+            raise UsageError(f"{self.name}: no item {unknown[0]!r}; the first is {self.items[0].id!r}")
+        items = [item for item in self.items if ids is None or item.id in ids][:limit]
+        labels = tuple(dict.fromkeys(item.condition for item in items))
+        return replace(self, items=tuple(items), labels=labels)
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -180,6 +200,7 @@ def examine(path: Path) -> tuple[Benchmark | None, list[Problem]]:
         path,
         head.get("licence", ""),
         head.get("source", ""),
+        head.get("about", ABOUT),
     ), []
 
 

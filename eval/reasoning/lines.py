@@ -16,8 +16,9 @@ _ITEM = (
     "image",
 )  # fmt: skip
 _POINT = ("id", "text", "accepted")
-_HEAD = ("name", "sections", "licence", "source", "schema")
+_HEAD = ("name", "about", "sections", "licence", "source", "schema")
 SCHEMA = "voxzoo.reasoning/1"
+_ONE_LINE = ("id", "condition", "section", "name", "about", "image")
 _SECTION = re.compile(r"[^\W_][\w -]{0,39}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _LONGEST = 20_000
@@ -177,6 +178,8 @@ def _text(plain: Mapping[str, Any], name: str) -> str:
         raise ValueError(f"{name}: empty; leave an optional field out")
     if len(value) > _LONGEST:
         raise ValueError(f"{name}: {len(value)} characters, expected {_LONGEST} at most")
+    if name in _ONE_LINE and len(value.split("\n")) > 1:
+        raise ValueError(f"{name}: got {value!r}, expected one line")
     if any((ord(c) < 32 and c not in "\n\t") or 0xD800 <= ord(c) < 0xE000 for c in value):
         raise ValueError(f"{name}: has control characters or half characters in it")
     return value.strip()

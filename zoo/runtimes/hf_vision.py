@@ -189,7 +189,7 @@ class VisionModel:
         inner = self._model.get_base_model() if hasattr(self._model, "peft_config") else self._model
         return "logits_to_keep" in inspect.signature(inner.forward).parameters
 
-    def _prompt(self, prompt: str, shown: bool) -> str:
+    def _prompt(self, prompt: str, shown: bool = True) -> str:
         """Image, if one is shown, then prompt, as the model's template has them."""
         if not self._processor.chat_template:
             place = getattr(self._processor, "image_token", "<image>") if shown else ""

@@ -1,4 +1,4 @@
-"""GutVLM's files: descriptions of endoscopy images, every sentence marked by experts, and twelve answers each.
+"""GutVLM's files: descriptions of endoscopy images, each sentence marked by experts, and twelve answers each.
 
 ``X.json`` is {image: {"original_text", "corrections", "annotations": {"start-end": {"text", "start", "end",
 "type": "correct" | "incorrect"}}}}, ``vqa_X.json`` {image: [{"question", "answer"}, ... twelve]} of the same
@@ -40,7 +40,7 @@ class Sentence:
         start, end: characters of the description.
         wrong: the experts' mark.
         verbatim: it stands in the corrected text word for word (case and punctuation aside).
-        correction: the sentence of the corrected text that shares most words with it; "" where none shares one.
+        correction: the sentence of the corrected text that shares most words with it; "" if none shares one.
     """
 
     image: str
@@ -117,8 +117,8 @@ def read_gutvlm(path: str | Path) -> GutVlm:
 
     Raises:
         CaseError: no such pair or several, a file that is no JSON, an image twice or in one file only, a
-            missing or mistyped field (record and field are named), or marks that do not fit their text in more
-            than 2 % of the descriptions.
+            missing or mistyped field (record and field are named), or marks that do not fit their text in
+            more than 2 % of the descriptions.
     """
     file = _find(Path(path))
     other = file.with_name(f"vqa_{file.name}")
@@ -138,7 +138,7 @@ def _find(path: Path) -> Path:
         pairs = [p for p in sorted(path.glob("*.json")) if p.with_name(f"vqa_{p.name}").is_file()]
         if len(pairs) != 1:
             raise CaseError(
-                f"{path}: {len(pairs)} pairs of X.json and vqa_X.json, expected one; of several name X.json itself"
+                f"{path}: {len(pairs)} pairs of X.json and vqa_X.json, expected one; of several, name X.json"
             )
         return pairs[0]
     for file in (path, path.with_name(f"vqa_{path.name}")):
@@ -177,7 +177,7 @@ def _same_images(file: Path, texts: Mapping[str, Any], other: Path, answers: Map
     if only:
         where = file if only[0] in texts else other
         raise CaseError(
-            f"{where}: {only[0]}: in this file only ({len(only)} such images), expected the same images in both"
+            f"{where}: {only[0]}: in this file only ({len(only)} such images), expected the same in both"
         )
 
 
@@ -239,7 +239,7 @@ def _mark(where: str, mark: Any) -> tuple[str, int, int, bool]:
 
 
 def _fits(original: str, text: str, start: int, end: int) -> bool:
-    """Whether the marked text stands there; annotators' tools shifted many marks by a space or a full stop."""
+    """Whether the marked text stands there; many marks are off by a space or a full stop."""
     there, said = ("".join(tokens(part)) for part in (original[start:end], text))
     return bool(there) and (there in said or said in there)
 
@@ -251,7 +251,7 @@ def _unmarked(original: str, spans: list[tuple[int, int]]) -> list[str]:
         covered[start:end] = b"\1" * len(covered[start:end])
     missing = []
     for match in re.finditer(r"[^.!?]+", original):
-        words = [word for word in _WORD.finditer(original, *match.span())]
+        words = list(_WORD.finditer(original, *match.span()))
         if len(words) >= LEAST_WORDS and not any(covered[match.start() : match.end()]):
             missing.append(f"annotations: no mark for the sentence at [{match.start()}, {match.end()})")
     return missing
@@ -261,8 +261,8 @@ def _refuse_odd(file: Path, described: tuple[Description, ...]) -> None:
     odd = [one for one in described if one.oddities]
     if len(odd) > MOST_ODD * len(described):
         raise CaseError(
-            f"{file}: {odd[0].image}: {odd[0].oddities[0]}; so in {len(odd)} of {len(described)} descriptions, "
-            f"expected marks that match the sentences in all but {MOST_ODD:.0%}"
+            f"{file}: {odd[0].image}: {odd[0].oddities[0]}; so in {len(odd)} of {len(described)} "
+            f"descriptions, expected marks that match the sentences in all but {MOST_ODD:.0%}"
         )
     if not any(one.sentences for one in described):
         raise CaseError(f"{file}: annotations: not one marked sentence of {LEAST_WORDS} words in the file")

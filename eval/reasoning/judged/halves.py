@@ -32,7 +32,7 @@ def groups(texts: Sequence[str], near: float = NEAR) -> NDArray[np.int64]:
         (N,) group of each, numbered by first appearance.
 
     Example:
-        >>> groups(["An image of cecum. No polyps.", "An image of cecum, no polyps", "One red polyp is seen."])
+        >>> groups(["An image of cecum. No polyps.", "An image of cecum, no polyps", "One polyp is seen."])
         array([0, 0, 1])
     """
     rows, columns = [], []

@@ -1,58 +1,35 @@
-"""Sentences as words that are affirmed or denied: what alignments of two texts compare.
+"""What alignments of two texts compare: sentences, and words as the scoring of answers reads them.
 
-Nothing here knows a medical term. Denial follows the idea of NegEx (Chapman et al., "A simple algorithm for
-identifying negated findings and diseases in discharge summaries", J Biomed Inform 34, 2001): a cue denies
-what comes after it until the clause ends.
+Denial and spelling are those of ``scoring.negation`` and ``scoring.words``: what is judged here is what scores
+answers. Nothing here knows a medical term.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
 
-_END = re.compile(r"(?<=[.!?;])(?!\d)\s*|\n+")
-_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+")
-_CLAUSE = re.compile(
-    r"[.;:!?]|\b(?:but|while|whereas|although|though|however|except|aside from|other than|which|with)\b"
-    r"|,?\s*\band (?=(?:there|it|the|one|an?|two|three|several|multiple|many|is|are|appears?)\b)"
-)
-_AHEAD = frozenset({"no", "not", "without", "neither", "nor", "never", "none", "lack", "lacks", "free"})
-_BEHIND = frozenset({"absent", "not"})
-"""Cues that deny the whole clause when its subject stands before them: "polyps are absent"."""
-_NUMBERS = {
-    "one": "1", "single": "1", "two": "2", "three": "3", "four": "4", "five": "5", "couple": "2",
-    "several": "many", "multiple": "many", "numerous": "many", "zero": "no",
-}  # fmt: skip
-_EMPTY = frozenset(
-    "a an the this that these those it its there is are was were be been being has have had of in on at to by for "
-    "from as and or with within image picture frame view visible seen observed evident present noted detected "
-    "identifiable apparent shown shows show appear appears appearing any also which sign signs evidence some "
-    "located situated color colour colored coloured can may could possibly likely if indication".split()
-)
-"""Words that carry no claim of their own."""
+from ..scoring.negation import signed_words
+from ..scoring.words import sentences_of
 
-
-class Word(NamedTuple):
-    """A word that carries a claim: its stem, and whether it is denied."""
-
-    stem: str
-    denied: bool
+_GLUED = re.compile(r"(?<=[a-z][.;])(?=[A-Z])")
+_WORD = re.compile(r"[a-z]+|\d+")
+ALIKE = 0.75
 
 
 def split_sentences(text: str) -> tuple[str, ...]:
-    """The sentences of a text, without the space around them.
+    """The sentences of a text; a full stop without the space behind it ends one, too.
 
     Example:
         >>> split_sentences("An image of cecum. No polyps.It is 1.5 cm")
         ('An image of cecum.', 'No polyps.', 'It is 1.5 cm')
     """
-    return tuple(part for part in (piece.strip() for piece in _END.split(text)) if _WORD.search(part.lower()))
+    return tuple(sentences_of(_GLUED.sub(" ", text)))
 
 
 @lru_cache(maxsize=1 << 15)
 def tokens(text: str) -> tuple[str, ...]:
-    """Every word, in lower case; hyphens part words.
+    """Every word in lower case, without any punctuation; hyphens part words.
 
     Example:
         >>> tokens("A reddish-pink Z-line.")
@@ -62,57 +39,27 @@ def tokens(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1 << 15)
-def stem(word: str) -> str:
-    """A word without the endings that do not change what is claimed; numbers in digits.
+def claims(sentence: str) -> tuple[tuple[str, bool], ...]:
+    """The words of a sentence that say something, (stem, denied), in order; "reddish" counts as "red".
 
     Example:
-        >>> [stem(w) for w in ("polyps", "reddish", "bodies", "centrally", "single", "mass")]
-        ['polyp', 'red', 'body', 'central', '1', 'mass']
+        >>> claims("No polyps, but a reddish spot.")
+        (('polyp', True), ('red', False), ('spot', False))
     """
-    if word in _NUMBERS:
-        return _NUMBERS[word]
-    for ending, instead in (("'s", ""), ("ies", "y"), ("ly", "")):
-        if word.endswith(ending) and len(word) > len(ending) + 2:
-            word = word[: -len(ending)] + instead
-            break
-    else:
-        word = word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-    if len(word) > 5 and word.endswith("ish"):
-        word = word[:-3]
-        word = word[:-1] if word[-1] == word[-2] else word
-    return word
+    return tuple((_plain(word.stem), word.denied) for word in signed_words(sentence))
 
 
-@lru_cache(maxsize=1 << 15)
-def claims(sentence: str) -> tuple[Word, ...]:
-    """The words of a sentence that carry a claim, in its order, each affirmed or denied.
-
-    Example:
-        >>> [word.stem for word in claims("No polyps or bleeding, but one instrument is visible.") if word.denied]
-        ['polyp', 'bleeding']
-        >>> claims("Signs of infection are not apparent.")
-        (Word(stem='infection', denied=True),)
-    """
-    return tuple(word for clause in _CLAUSE.split(sentence.lower()) for word in _clause(clause))
+def _plain(stem: str) -> str:
+    """Without "ish", which the stems of scored answers keep."""
+    if len(stem) < 6 or not stem.endswith("ish"):
+        return stem
+    stem = stem[:-3]
+    return stem[:-1] if stem[-1] == stem[-2] else stem
 
 
-def _clause(clause: str) -> list[Word]:
-    words = _WORD.findall(clause)
-    found: list[Word] = []
-    denied = False
-    for word in words:
-        if word in _BEHIND and found:
-            found = [Word(one.stem, True) for one in found]
-        if word in _AHEAD or word in _BEHIND or word.endswith("n't") or word == "zero":
-            denied = True
-        elif word not in _EMPTY:
-            found.append(Word(stem(word), denied))
-    return found
-
-
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 17)
 def alike(one: str, other: str) -> bool:
-    """The same stem, or one misspelt: pairs of letters in common (Dice) in at least three of four.
+    """The same word, or one misspelt: three of four pairs of neighbouring letters in common (Dice).
 
     Example:
         >>> alike("cecum", "cecume"), alike("cecum", "colon"), alike("inflammation", "inflamation")
@@ -123,7 +70,7 @@ def alike(one: str, other: str) -> bool:
     if min(len(one), len(other)) < 4:
         return False
     first, second = _pairs(one), _pairs(other)
-    return 2 * len(first & second) >= 0.75 * (len(first) + len(second))
+    return 2 * len(first & second) >= ALIKE * (len(first) + len(second))
 
 
 @lru_cache(maxsize=1 << 14)

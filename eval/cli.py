@@ -87,7 +87,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.option("--temperature", type=float, default=0.0, show_default=True, help="0: the likeliest token.")
 @click.option("--grammar", default="auto", show_default=True, help="auto: answers follow the task's; none.")
 @click.option(
-    "--concurrency", type=int, default=1, show_default=True, help="Questions to an endpoint at once."
+    "--concurrency", type=int, default=1, show_default=True, help="Questions at once: endpoints, GGUF files."
 )
 @click.option("--price-in", type=float, help="Of a million tokens read, for the cost.")
 @click.option("--price-out", type=float, help="Of a million tokens written.")

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .answerer import Answerer, Question, Reply
-from .errors import ContractError, InputError, UsageError
+from .errors import ContractError, InputError, UsageError, VoxzooError
 from .ggufheader import is_gguf
 from .ggufpair import SUFFIX, open_pair, split_pair
 from .prompt_contract import PromptContract
@@ -86,7 +87,7 @@ def open_answerer(
         threads: inside one call; default: the physical cores this process may use.
         contract: for a GGUF that has none inside: a PromptContract, or the path of its JSON.
         grammar: "auto": answers follow the task's grammar where the runtime can; "none": they are free.
-        concurrency: questions that an endpoint is asked at once.
+        concurrency: questions that an endpoint is asked at once, or that llama.cpp answers side by side.
         needs_images: False opens models that only read text, too.
         **own: what the runtime knows besides: ``decoding``, ``context``, ``cache`` and ``trusted`` of
             llama.cpp, ``local_files_only`` of transformers, ``patience`` of an endpoint.
@@ -100,13 +101,16 @@ def open_answerer(
     prefix = next((prefix for prefix in PREFIXES if spec.startswith(prefix)), None)
     if grammar not in ("auto", "none"):
         raise UsageError(f"grammar: got {grammar!r}, expected auto or none")
-    if concurrency != 1 and prefix != "openai:":
-        raise UsageError(f"concurrency: {spec} answers one question after the other; that is for endpoints")
+    if concurrency != 1 and prefix not in (None, "openai:"):
+        raise UsageError(
+            f"concurrency: {spec} answers one question after the other; that is for endpoints and GGUF"
+        )
     own = {"sampling": sampling, "grammar": grammar, **own}
     seeing = {"needs_images": needs_images}
     if prefix is None:
         if precision != "fp32":
             raise UsageError(f"precision {precision!r}: that of a GGUF is fixed in the file; leave it")
+        own["concurrency"] = concurrency
         return _open_gguf(spec, contract, device=device, threads=threads, **seeing, **own)
     if contract is not None:
         raise UsageError(f"contract: belongs to a GGUF file, not to {prefix}")
@@ -194,14 +198,16 @@ class LanguageModel:
         content_hash: changes when its answers may.
         contract: None of a foreign model.
         settings: what was chosen when it was loaded and changes its answers.
+        reference: how it was found: "file ./nano.gguf"; "" where that says nothing.
     """
 
-    def __init__(self, answerer: Answerer) -> None:
-        self._answerer = answerer
+    def __init__(self, answerer: Answerer, reference: str = "") -> None:
+        self._answerer, self.reference = answerer, reference
         self.name, self.content_hash = answerer.name, answerer.content_hash
         self.contract: PromptContract | None = getattr(answerer, "contract", None)
         self.settings: dict[str, Any] = dict(getattr(answerer, "settings", {}))
         self.concurrency: int = getattr(answerer, "concurrency", 1)
+        self.side_by_side: int = getattr(answerer, "side_by_side", 1)
 
     def __repr__(self) -> str:
         return f"<voxzoo language model {self.name}: {self.runtime}>"
@@ -214,6 +220,13 @@ class LanguageModel:
     def answer(self, question: Question) -> str | Reply:
         """The raw answer to a question, as a run asks it."""
         return self._answerer.answer(question)
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Reply | VoxzooError]:
+        """The answer to each question, or what it ended in; in llama.cpp ``side_by_side`` in one batch."""
+        together = getattr(self._answerer, "answer_all", None)
+        if together is not None:
+            return together(questions)
+        return [_outcome(self._answerer, question) for question in questions]
 
     def ask(
         self,
@@ -288,6 +301,14 @@ class LanguageModel:
         return open_slices(x, replace(rule, which="all")).image(index)
 
 
+def _outcome(answerer: Answerer, question: Question) -> Reply | VoxzooError:
+    try:
+        given = answerer.answer(question)
+    except VoxzooError as error:
+        return error
+    return Reply(given) if isinstance(given, str) else given
+
+
 def load_language(
     spec: str,
     runtime: str = "auto",
@@ -318,4 +339,14 @@ def load_language(
         "threads": threads,
         "contract": contract,
     }
-    return LanguageModel(open_answerer(spec, sampling=sampling, **options, **own))
+    return LanguageModel(open_answerer(spec, sampling=sampling, **options, **own), _reference(spec))
+
+
+def _reference(spec: str) -> str:
+    """How the model was found; nothing of an endpoint, whose address is nobody else's business."""
+    if spec.startswith(tuple(PREFIXES)):
+        return spec if spec.startswith("transformers:") else ""
+    from .registry import resolve
+
+    name, mmproj = split_pair(spec)
+    return resolve(name).how + (f"+{mmproj}" if mmproj else "")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +88,9 @@ def ask_case(
         meter: of the energy of each answer.
 
     A model with an attribute ``concurrency`` above 1 is asked so many questions at once, from several
-    threads; its answers are written in the order of the questions. One with ``settings`` has them compared
-    with the ``sampling`` of answers on file.
+    threads; its answers are written in the order of the questions. One with ``side_by_side`` above 1 is given
+    all questions about a slice at once. One with ``settings`` has them compared with the ``sampling`` of
+    answers on file.
 
     Returns:
         How many new answers there are, how many were on file, and the questions that got none, as answers
@@ -104,17 +106,18 @@ def ask_case(
     reused: list[int] = []
     silent: list[Answer] = []
 
-    def due() -> Iterator[_Due]:
+    def is_due(answer: Answer) -> bool:
+        earlier = on_file.get(answer.key)
+        if earlier is not None:
+            _check_same(earlier, answer, model, writer.path)
+            reused.append(answer.slice)
+        return earlier is None
+
+    def asked() -> Iterator[tuple[list[Answer], NDArray[np.uint8]]]:
         for index in slices.indices:
             image = slices.image(index)
             digest = hashlib.sha256(image.tobytes()).hexdigest()
-            for answer in _blank(model, case.id, index, digest, survey):
-                earlier = on_file.get(answer.key)
-                if earlier is None:
-                    yield answer, image
-                else:
-                    _check_same(earlier, answer, model, writer.path)
-                    reused.append(index)
+            yield list(_blank(model, case.id, index, digest, survey)), image
 
     def ask(one: _Due) -> _Given:
         return _ask(model, *one, survey, alone=most == 1)
@@ -131,7 +134,16 @@ def ask_case(
             kept.append(answer.slice)
 
     most = getattr(model, "concurrency", 1)
-    in_order(ask, due(), keep, most)
+    if getattr(model, "side_by_side", 1) > 1:
+        for answers, image in asked():
+            due = [is_due(answer) for answer in answers]
+            if any(due):  # then all are asked: the same questions stand side by side again
+                given = _ask_together(model, answers, image, survey)
+                for answer, outcome in compress(zip(answers, given, strict=True), due):
+                    keep((answer, image), outcome)
+    else:
+        questions = ((a, image) for answers, image in asked() for a in answers if is_due(a))
+        in_order(ask, questions, keep, most)
     return len(kept), len(reused), silent
 
 
@@ -183,12 +195,10 @@ class _Given:
     cpu_seconds: float
 
 
-def _ask(model: Answerer, answer: Answer, image: NDArray[np.uint8], survey: Survey, alone: bool) -> _Given:
-    """Ask one question; CPU time is of the process where it is ``alone``, else of this thread."""
-    text = next(prompt.text for prompt in survey.prompts if prompt.name == answer.prompt)
-    question = Question(
+def _question(answer: Answer, image: NDArray[np.uint8], survey: Survey) -> Question:
+    return Question(
         answer.task,
-        text,
+        next(prompt.text for prompt in survey.prompts if prompt.name == answer.prompt),
         image,
         survey.task.grammar(survey.rule.size),
         survey.task.new_tokens,
@@ -197,11 +207,31 @@ def _ask(model: Answerer, answer: Answer, image: NDArray[np.uint8], survey: Surv
         answer.slice,
         answer.repeat,
     )
+
+
+def _ask(model: Answerer, answer: Answer, image: NDArray[np.uint8], survey: Survey, alone: bool) -> _Given:
+    """Ask one question; CPU time is of the process where it is ``alone``, else of this thread."""
+    question = _question(answer, image, survey)
     clock = time.process_time if alone else time.thread_time
     start, cpu = time.perf_counter(), clock()
     given = model.answer(question)
     seconds, spent = time.perf_counter() - start, clock() - cpu
     return _Given(Reply(given) if isinstance(given, str) else given, round(seconds, 6), spent)
+
+
+def _ask_together(
+    model: Any, answers: Sequence[Answer], image: NDArray[np.uint8], survey: Survey
+) -> list[_Given | VoxzooError]:
+    """Ask all questions about one slice; each took an equal share of the time."""
+    questions = [_question(answer, image, survey) for answer in answers]
+    start, cpu = time.perf_counter(), time.process_time()
+    outcomes = model.answer_all(questions)
+    seconds = (time.perf_counter() - start) / len(answers)
+    spent = (time.process_time() - cpu) / len(answers)
+    return [
+        given if isinstance(given, VoxzooError) else _Given(given, round(seconds, 6), spent)
+        for given in outcomes
+    ]
 
 
 def _filled(answer: Answer, given: _Given, meter: ItemMeter | None) -> Answer:

@@ -2,13 +2,15 @@
 
 The image stands first and is read once: further questions about it go on from there. Answers follow the
 task's grammar, by slots where the vocabulary writes numbers as single tokens. A grade comes with the real
-probabilities of its classes, each number decoded by slots with its distribution.
+probabilities of its classes, each number decoded by slots with its distribution. Several questions about one
+image can be answered side by side, in one batch.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ import numpy as np
 
 from ..answerer import Question, Reply
 from ..chat import conversation, text_conversation
-from ..errors import InputError, UsageError
+from ..errors import InputError, UsageError, VoxzooError
 from ..ggufpair import GgufPair
 from ..grammar import Grammar
 from ..sampling import Sampling
@@ -27,6 +29,7 @@ from .llamacpp_native import Native, Settings, check_gpu, offers_gpu, version
 from .llamacpp_probe import probe
 from .slots import SlotPlan, SlotWords, decode_slots
 from .threads import default_threads
+from .turns import Turns, decode_tokens, take_turns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +53,7 @@ def open_model(
     grammar: str = "auto",
     context: int | None = None,
     cache: str = "f16",
+    concurrency: int = 1,
     trusted: bool = False,
 ) -> LlamaCpp:
     """Open a pair of files for questions.
@@ -64,6 +68,7 @@ def open_model(
         grammar: "none" is another way to say free decoding.
         context: tokens; default what the model was trained with, 4096 at most.
         cache: numbers of the key-value cache: "f16" or "f32".
+        concurrency: questions about one image that ``answer_all`` answers in one batch.
         trusted: skip the trial in a process of its own that keeps a native crash from ending this one.
 
     Raises:
@@ -73,17 +78,17 @@ def open_model(
         UsageError: a word that means nothing, or slots with a vocabulary that has none.
     """
     decoding = "free" if grammar == "none" else decoding
-    _check(device, decoding, cache, context)
+    _check(device, decoding, cache, context, concurrency)
     gpu = device == "cuda" or (device == "auto" and offers_gpu())
     check_gpu(gpu)
-    settings = Settings(threads or default_threads(), gpu, context, cache)
+    settings = Settings(threads or default_threads(), gpu, context, cache, concurrency)
     if not trusted:
         probe(pair, settings)
     native = Native(pair.text.name, pair.mmproj.name if pair.mmproj else None, settings)
     return LlamaCpp(pair, native, settings, sampling, decoding)
 
 
-def _check(device: str, decoding: str, cache: str, context: int | None) -> None:
+def _check(device: str, decoding: str, cache: str, context: int | None, concurrency: int) -> None:
     for what, got, known in (
         ("device", device, ("auto", "cpu", "cuda")),
         ("decoding", decoding, DECODINGS),
@@ -91,8 +96,9 @@ def _check(device: str, decoding: str, cache: str, context: int | None) -> None:
     ):
         if got not in known:
             raise UsageError(f"unknown {what} {got!r}: expected one of {', '.join(known)}")
-    if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
-        raise UsageError(f"context: got {context!r}, expected a whole number of tokens")
+    for what, number in (("context", 1 if context is None else context), ("concurrency", concurrency)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise UsageError(f"{what}: got {number!r}, expected a whole number from 1")
 
 
 class LlamaCpp:
@@ -104,6 +110,7 @@ class LlamaCpp:
         contract: None of a foreign model.
         runtime: what executes it, as obtained.
         settings: what changes its answers.
+        side_by_side: questions that ``answer_all`` answers in one batch.
     """
 
     def __init__(
@@ -136,6 +143,9 @@ class LlamaCpp:
             "context": native.context,
             "cache": opened.cache,
         }
+        self.side_by_side = opened.sequences
+        if self.side_by_side > 1:  # sums in another order: the last bits of the logits depend on it
+            self.settings["sequences"] = self.side_by_side
 
     def __repr__(self) -> str:
         return f"<voxzoo language model {self.name}: {self.runtime}>"
@@ -147,25 +157,100 @@ class LlamaCpp:
             InputError: an image that it does not take, or a question longer than its context.
             ModelError: llama.cpp fails.
         """
-        if question.image is None:
-            return self._read(question)
-        image = self._image(question.image)
-        words = self._native.tokenize(f"{self._between}{question.prompt}{self._after}", True)
-        with self._lock:
-            self._look(image)
-            self._check_room(len(words), question.new_tokens)
-            return self._decode(question, words)
+        (outcome,) = self._together([question])
+        if isinstance(outcome, VoxzooError):
+            raise outcome
+        return outcome
 
-    def _read(self, question: Question) -> Reply:
-        """Answer a question without an image."""
-        before, after = text_conversation(*self._marks)
-        whole = self._native.tokenize(f"{before}{question.prompt}{after}", True)
-        words = _begun(whole, self._native.first_token)
+    def answer_all(self, questions: Sequence[Question]) -> list[Reply | VoxzooError]:
+        """Ask several questions, ``side_by_side`` at a time in one batch where they are about the same image.
+
+        A question has the same answer however often and in whichever order it is asked, provided that the
+        same others stand beside it: in a batch, sums are made in another order than alone.
+
+        Returns:
+            For each question its answer, or the error that it ended in.
+        """
+        out: list[Reply | VoxzooError] = []
+        shown = [None if q.image is None else (q.image.shape, q.image.tobytes()) for q in questions]
+        start = 0
+        for stop in range(1, len(questions) + 1):
+            full = stop - start == self.side_by_side
+            if full or stop == len(questions) or shown[stop] != shown[start]:
+                out += self._together(questions[start:stop])
+                start = stop
+        return out
+
+    def _together(self, questions: Sequence[Question]) -> list[Reply | VoxzooError]:
+        """Answers to at most ``side_by_side`` questions about one image, or about none."""
         with self._lock:
-            self._shown, self._prefix = b"", 0
-            self._native.forget()
-            self._check_room(len(words), question.new_tokens)
-            return self._decode(question, words)
+            try:
+                texts = self._begin(questions[0].image)
+            except VoxzooError as error:
+                return [error] * len(questions)
+            outcomes: list[Reply | VoxzooError | _Asked] = []
+            for question in questions:
+                try:
+                    outcomes.append(self._asked(question, texts))
+                except VoxzooError as error:
+                    outcomes.append(error)
+            going = [one for one in outcomes if isinstance(one, _Asked)]
+            try:
+                replies = iter(self._answered(going))
+            except VoxzooError as error:
+                replies = iter([error] * len(going))
+            return [next(replies) if isinstance(one, _Asked) else one for one in outcomes]
+
+    def _begin(self, image: NDArray[Any] | None) -> tuple[str, str]:
+        """Read what stands before the questions; the texts around each question."""
+        if image is not None:
+            self._look(self._image(image))
+            return self._between, self._after
+        self._shown, self._prefix = b"", 0
+        self._native.forget()
+        return text_conversation(*self._marks)
+
+    def _asked(self, question: Question, texts: tuple[str, str]) -> _Asked:
+        """A question in tokens, and how its answer will be decoded."""
+        words = self._native.tokenize(f"{texts[0]}{question.prompt}{texts[1]}", True)
+        if question.image is None:
+            words = _begun(words, self._native.first_token)
+        self._check_room(len(words), question.new_tokens)
+        follows = bool(question.grammar) and self._decoding != "free"
+        grammar = _read_grammar(question.grammar) if follows else None
+        drawn = self._sampling
+        chooser = Chooser(self._native.text, self._ends, grammar, drawn.temperature, drawn.seed_of(question))
+        plan = None
+        if grammar is not None and self._decoding == "slots" and self._words is not None:
+            plan = self._plan(question.grammar, grammar, self._words)
+        classes = self._classes(words) if plan is None and question.task == "grade" else None
+        return _Asked(question, words, chooser, grammar, plan, classes)
+
+    def _answered(self, going: Sequence[_Asked]) -> list[Reply]:
+        """Decode side by side."""
+        at = [self._prefix] * len(going)
+        self._native.share(len(going))
+
+        def read(parts: dict[int, Sequence[int]]) -> dict[int, NDArray[np.float32]]:
+            given = self._native.read_together({n: (ids, at[n]) for n, ids in parts.items()})
+            for number, ids in parts.items():
+                at[number] += len(ids)
+            return given
+
+        turns = [one.decode(self._ends, self._native.n_vocab) for one in going]
+        found = take_turns(turns, read)
+        return [self._reply(one, numbers) for one, numbers in zip(going, found, strict=True)]
+
+    def _reply(self, asked: _Asked, distributions: list[NDArray[np.float64]]) -> Reply:
+        question, chooser, classes = asked.question, asked.chooser, asked.classes
+        if asked.plan is not None and question.task == "grade":
+            classes = _classes(distributions)
+        given = [token for token in chooser.ids if token not in self._ends]
+        record = {**self.settings, **self._sampling.record(question)}
+        tokens_in = self._prefix + len(asked.words)
+        return Reply(
+            self._native.text(given), tokens_in, len(chooser.ids), classes, record, tuple(distributions)
+        )
 
     def close(self) -> None:
         """Free the memory; it cannot be asked any more."""
@@ -209,29 +294,6 @@ class LlamaCpp:
                 f"{needed} are more than the context of {self._native.context}; ask in fewer words"
             )
 
-    def _decode(self, question: Question, words: list[int]) -> Reply:
-        follows = bool(question.grammar) and self._decoding != "free"
-        grammar = _read_grammar(question.grammar) if follows else None
-        drawn = self._sampling
-        chooser = Chooser(self._native.text, self._ends, grammar, drawn.temperature, drawn.seed_of(question))
-        reader = _Reader(self._native, self._prefix)
-        distributions: list[NDArray[np.float64]] = []
-        if grammar is not None and self._decoding == "slots" and self._words is not None:
-            plan = self._plan(question.grammar, grammar, self._words)
-            distributions = decode_slots(
-                reader, words, plan, chooser, question.new_tokens, self._native.n_vocab
-            )
-            classes = _classes(distributions) if question.task == "grade" else None
-        else:
-            classes = self._classes(words) if question.task == "grade" else None
-            reader.walk(words, chooser, self._ends, question.new_tokens, grammar)
-        given = [token for token in chooser.ids if token not in self._ends]
-        tokens_in = self._prefix + len(words)
-        record = {**self.settings, **drawn.record(question)}
-        return Reply(
-            self._native.text(given), tokens_in, len(chooser.ids), classes, record, tuple(distributions)
-        )
-
     def _plan(self, text: str, grammar: Grammar, words: SlotWords) -> SlotPlan:
         if len(self._plans) > _MOST_PLANS:
             self._plans.clear()
@@ -247,27 +309,25 @@ class LlamaCpp:
         return softmax_of(logits[self._digits])
 
 
-class _Reader:
-    """Reads on from a position."""
+@dataclass(frozen=True)
+class _Asked:
+    """A question in tokens."""
 
-    def __init__(self, native: Native, at: int) -> None:
-        self._native, self._at = native, at
+    question: Question
+    words: list[int]
+    chooser: Chooser
+    grammar: Grammar | None
+    plan: SlotPlan | None
+    classes: dict[str, float] | None
+    """Of a grade that is not decoded by slots."""
 
-    def __call__(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        logits = self._native.read(ids, self._at)
-        self._at += len(ids)
-        return logits
-
-    def walk(
-        self, words: Sequence[int], chooser: Chooser, ends: Sequence[int], most: int, grammar: Grammar | None
-    ) -> None:
-        """Token by token; an answer after which nothing may follow needs no mark of its end."""
-        unread = list(words)
-        while len(chooser.ids) < most:
-            token = chooser.choose(self(unread))
-            if token in ends or (grammar is not None and grammar.must_end(chooser.state)):
-                return
-            unread = [token]
+    def decode(self, ends: Sequence[int], n_vocab: int) -> Turns[list[NDArray[np.float64]]]:
+        """The answer, into ``chooser.ids``; the distributions of its numbers, where slots tell them."""
+        most = self.question.new_tokens
+        if self.plan is not None:
+            return (yield from decode_slots(self.words, self.plan, self.chooser, most, n_vocab))
+        yield from decode_tokens(self.words, self.chooser, ends, most, self.grammar)
+        return []
 
 
 def _classes(distributions: Sequence[NDArray[np.float64]]) -> dict[str, float] | None:

@@ -1,7 +1,7 @@
 """llama.cpp and its vision part behind a few calls: open, tokenise, show an image, read tokens, get logits.
 
-One sequence, one context. Everything is freed with the object. What the library logs is kept, not printed:
-its last lines explain why it refused a file.
+One context, of one or several sequences that share what they began with. Everything is freed with the object.
+What the library logs is kept, not printed: its last lines explain why it refused a file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ctypes
 import os
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -47,12 +47,14 @@ class Settings:
         context: tokens that an image, a question and its answer may take together; None is what the model was
             trained with, 4096 at most.
         cache: numbers of the cache of keys and values: "f16" or "f32".
+        sequences: that may be read side by side; each has room for ``context`` tokens.
     """
 
     threads: int = 1
     gpu: bool = False
     context: int | None = None
     cache: str = "f16"
+    sequences: int = 1
 
 
 def is_installed() -> bool:
@@ -103,6 +105,7 @@ class Native:
     def __init__(self, text: str, mmproj: str | None, settings: Settings) -> None:
         cpp, _ = _library()
         check_gpu(settings.gpu)
+        self._settings = settings
         self._freed: list[tuple[Any, Any]] = []
         self._close = weakref.finalize(self, _free, self._freed)
         _log.clear()
@@ -174,17 +177,25 @@ class Native:
         return [i for i in range(self.n_vocab) if cpp.llama_vocab_is_eog(self._vocab, i)]
 
     def forget(self, keep: int = 0) -> None:
-        """Forget all that was read from position ``keep`` on.
+        """Forget all that was read from position ``keep`` on, and every sequence but the first.
 
         Raises:
             ModelError: this kind of model cannot forget a part.
         """
         cpp, _ = _library()
+        for other in range(1, self._settings.sequences):
+            cpp.llama_memory_seq_rm(self._memory, other, 0, -1)
         if not cpp.llama_memory_seq_rm(self._memory, 0, keep, -1):
             raise ModelError("this model cannot forget a part of what it read (it is recurrent)")
 
+    def share(self, sequences: int) -> None:
+        """Let the first ``sequences`` sequences begin with all that the first one has read."""
+        cpp, _ = _library()
+        for other in range(1, sequences):
+            cpp.llama_memory_seq_cp(self._memory, 0, other, 0, -1)
+
     def read(self, ids: Sequence[int], at: int) -> NDArray[np.float32]:
-        """Read tokens from position ``at`` on.
+        """Read tokens of the first sequence from position ``at`` on.
 
         Returns:
             (n_vocab,) float32: the logits after the last one.
@@ -192,15 +203,29 @@ class Native:
         Raises:
             ModelError: llama.cpp fails.
         """
-        cpp, _ = _library()
-        for start in range(0, len(ids), _BATCH):
-            part = ids[start : start + _BATCH]
-            self._fill(part, at + start, last=start + len(part) == len(ids))
-            code = cpp.llama_decode(self._context, self._batch)
-            if code:
-                raise ModelError(f"llama.cpp cannot read {len(ids)} tokens at {at}: code {code}{_reason()}")
-        logits = cpp.llama_get_logits_ith(self._context, -1)
-        return np.ctypeslib.as_array(logits, shape=(self.n_vocab,)).copy()
+        return self.read_together({0: (ids, at)})[0]
+
+    def read_together(self, parts: Mapping[int, tuple[Sequence[int], int]]) -> dict[int, NDArray[np.float32]]:
+        """Read tokens of several sequences, as many as fit at a time.
+
+        Args:
+            parts: sequence -> (its tokens, at least one; the position of the first).
+
+        Returns:
+            sequence -> (n_vocab,) float32: the logits after its last token.
+
+        Raises:
+            ModelError: llama.cpp fails.
+        """
+        flat = [
+            (token, at + i, sequence, i == len(ids) - 1)
+            for sequence, (ids, at) in parts.items()
+            for i, token in enumerate(ids)
+        ]
+        out: dict[int, NDArray[np.float32]] = {}
+        for start in range(0, len(flat), _BATCH):
+            out |= self._decoded(flat[start : start + _BATCH])
+        return out
 
     def show(self, image: NDArray[np.uint8], at: int) -> int:
         """Read an image from position ``at`` on.
@@ -230,13 +255,25 @@ class Native:
         self._freed.append((free, handle))
         return handle
 
-    def _fill(self, ids: Sequence[int], at: int, last: bool) -> None:
+    def _decoded(self, part: Sequence[tuple[int, int, int, bool]]) -> dict[int, NDArray[np.float32]]:
+        """Logits of the sequences that end in a part of a batch: (token, position, sequence, its last)."""
+        cpp, _ = _library()
         batch = self._batch
-        batch.n_tokens = len(ids)
-        for i, token in enumerate(ids):
-            batch.token[i], batch.pos[i] = token, at + i
-            batch.n_seq_id[i], batch.seq_id[i][0] = 1, 0
-            batch.logits[i] = last and i == len(ids) - 1
+        batch.n_tokens = len(part)
+        for i, (token, at, sequence, last) in enumerate(part):
+            batch.token[i], batch.pos[i] = token, at
+            batch.n_seq_id[i], batch.seq_id[i][0] = 1, sequence
+            batch.logits[i] = last
+        code = cpp.llama_decode(self._context, batch)
+        if code:
+            raise ModelError(
+                f"llama.cpp cannot read {len(part)} tokens at {part[0][1]}: code {code}{_reason()}"
+            )
+        ends = [(i, sequence) for i, (_, _, sequence, last) in enumerate(part) if last]
+        return {sequence: self._logits(cpp.llama_get_logits_ith(self._context, i)) for i, sequence in ends}
+
+    def _logits(self, pointer: Any) -> NDArray[np.float32]:
+        return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).copy()
 
     def _cut(self, image: NDArray[np.uint8], chunks: Any) -> None:
         """The image as chunks of tokens, with the marks around it that this vision part asks for."""
@@ -281,10 +318,11 @@ def _open_model(cpp: Any, path: str, settings: Settings) -> Any:
 
 def _open_context(cpp: Any, model: Any, settings: Settings, trained: int) -> Any:
     params = cpp.llama_context_default_params()
-    params.n_ctx = max(_wanted(settings, trained), _BATCH)  # with fewer it would cut the batch too
+    params.n_ctx = max(_wanted(settings, trained) * settings.sequences, _BATCH)  # fewer would cut the batch
     params.n_batch = params.n_ubatch = _BATCH
     params.n_threads = params.n_threads_batch = settings.threads
-    params.n_seq_max = 1
+    params.n_seq_max = settings.sequences
+    params.kv_unified = settings.sequences > 1  # one store, so that what is shared is not copied
     params.type_k = params.type_v = _CACHES[settings.cache]
     params.offload_kqv = params.op_offload = settings.gpu
     params.no_perf = True

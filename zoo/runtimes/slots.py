@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from ..grammar import Grammar, State
 from .hf_decode import Chooser
+from .turns import Turns
 
 __all__ = ["SlotPlan", "SlotWords", "decode_slots"]
 
 _DIGITS = frozenset("0123456789")
 _SAMPLES = ("[(12, 34), (56, 0)]", "((12, 34), (56, 0))", "(7, 99)", "Choice: 1")
 _MOST_WAYS, _LONGEST = 8, 64
-Read = Callable[[Sequence[int]], NDArray[np.float32]]
-"""Reads tokens and gives the logits (V,) after the last."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,6 @@ class SlotPlan:
 class _Answer:
     """An answer that is being decoded."""
 
-    read: Read
     plan: SlotPlan
     chooser: Chooser
     n_vocab: int
@@ -119,18 +117,15 @@ class _Answer:
     digits: bool = False
     distributions: list[NDArray[np.float64]] = field(default_factory=list)
 
-    def logits(self) -> NDArray[np.float32]:
-        given, self.unread = self.read(self.unread), []
-        return given
-
     def force(self, ids: Sequence[int]) -> None:
         if ids:
             self.chooser.force(ids, self.n_vocab)
             self.unread += ids
             self.digits = False
 
-    def choose(self, among: Sequence[int] | None) -> int:
-        logits = self.logits()
+    def choose(self, among: Sequence[int] | None) -> Turns[int]:
+        logits = yield self.unread
+        self.unread = []
         if among is not None and set(among) <= set(self.plan.words.numbers):
             self.distributions.append(_distribution(logits, among, self.plan.words.numbers))
         token = self.chooser.choose(logits, among)
@@ -140,17 +135,11 @@ class _Answer:
 
 
 def decode_slots(
-    read: Read,
-    question: Sequence[int],
-    plan: SlotPlan,
-    chooser: Chooser,
-    new_tokens: int,
-    n_vocab: int,
-) -> list[NDArray[np.float64]]:
-    """Decode one answer; its tokens are in ``chooser.ids``.
+    question: Sequence[int], plan: SlotPlan, chooser: Chooser, new_tokens: int, n_vocab: int
+) -> Turns[list[NDArray[np.float64]]]:
+    """Decode one answer, in turns with whoever reads; its tokens are in ``chooser.ids``.
 
     Args:
-        read: of the model, from where the question stands on.
         question: tokens that were not read yet.
         plan: of the answer's grammar.
         chooser: of the same grammar, at its start.
@@ -160,14 +149,15 @@ def decode_slots(
     Returns:
         For each number of the answer the probabilities of 0, 1, ... there, (n,) float64.
     """
-    answer = _Answer(read, plan, chooser, n_vocab, list(question))
-    while len(chooser.ids) < new_tokens and not _step(answer):
-        pass
+    answer = _Answer(plan, chooser, n_vocab, list(question))
+    ended = False
+    while len(chooser.ids) < new_tokens and not ended:
+        ended = yield from _step(answer)
     del chooser.ids[new_tokens:]
     return answer.distributions
 
 
-def _step(answer: _Answer) -> bool:
+def _step(answer: _Answer) -> Turns[bool]:
     """Go on to the next decision and take it; whether the answer has ended."""
     ways, tokens = answer.plan.ahead(answer.chooser.state, answer.digits)
     shared = _shared(tokens)
@@ -175,14 +165,14 @@ def _step(answer: _Answer) -> bool:
     if len(ways) == 1 and ways[0].goal == "end":
         return True
     if len(ways) == 1 and ways[0].goal == "number":
-        answer.choose(answer.plan.fitting(ways[0].state))
+        yield from answer.choose(answer.plan.fitting(ways[0].state))
         return False
     if len(ways) == 1 or any(way.goal == "free" for way in ways):
-        return answer.choose(None) in answer.plan.words.ends
-    return _fork(answer, ways, [ids[shared:] for ids in tokens])
+        return (yield from answer.choose(None)) in answer.plan.words.ends
+    return (yield from _fork(answer, ways, [ids[shared:] for ids in tokens]))
 
 
-def _fork(answer: _Answer, ways: Sequence[_Way], rests: Sequence[list[int]]) -> bool:
+def _fork(answer: _Answer, ways: Sequence[_Way], rests: Sequence[list[int]]) -> Turns[bool]:
     """Choose among a few ways by their first token that differs."""
     firsts: dict[int, list[int]] = {}
     for way, rest in zip(ways, rests, strict=True):
@@ -191,7 +181,7 @@ def _fork(answer: _Answer, ways: Sequence[_Way], rests: Sequence[list[int]]) -> 
         else:
             starts = answer.plan.words.ends if way.goal == "end" else answer.plan.fitting(way.state)
             firsts.update({start: [] for start in starts})
-    token = answer.choose(sorted(firsts))
+    token = yield from answer.choose(sorted(firsts))
     if token in answer.plan.words.ends:
         return True
     if sum(rest[:1] == [token] for rest in rests) == 1:

@@ -15,6 +15,7 @@ from ..eval.files import atomic_write, prepare_folder
 from ..eval.views.common import plural
 from ..zoo.specs import LicenceSpec
 from . import metadata
+from .answers import answers_section
 from .bench import Bench, bench_section
 from .markdown import MEAN, bullets, code, inline_code, mean_of, statement, table
 from .names import as_markdown, slug
@@ -22,7 +23,6 @@ from .published import published_table
 from .rerun import rerun_command
 from .result_sections import (
     COST_HEADER,
-    answer_lines,
     confusion_table,
     cost_notes,
     cost_row,
@@ -176,11 +176,24 @@ def _input_output(contract: Mapping[str, Any]) -> str:
         lines += [
             f"**{part}.{as_markdown(key)}:** {inline_code(_plain(value))}" for key, value in values.items()
         ]
+    lines += _prompt_lines(contract) if "prompts" in contract else []
     labels = contract.get("labels") or {}
     if labels:
         named = ", ".join(f"{value} = {name}" for value, name in labels.items())
         lines.append(f"**Labels:** {as_markdown(named)}")
     return "## Input and output\n\n" + bullets(lines)
+
+
+def _prompt_lines(contract: Mapping[str, Any]) -> list[str]:
+    """Of a language model: the tasks it answers, in which wording, about which images."""
+    wordings = ", ".join(f"{task} ({wording})" for task, wording in (contract["prompts"] or {}).items())
+    lines = [f"**Prompt tasks (wording it was trained on):** {as_markdown(wordings)}"]
+    lines += [
+        f"**{key}:** {inline_code(_told(contract[key]))}"
+        for key in ("image", "slices", "mmproj")
+        if key in contract
+    ]
+    return lines
 
 
 def _plain(value: Any) -> str:
@@ -244,7 +257,7 @@ def _run_section(subject: Subject, label: str, run: Run) -> str:
     ]
     for title, text in (
         ("Confusion", confusion_table(run)),
-        ("Answers", bullets(answer_lines(run)) if run.is_language else ""),
+        ("Answers", answers_section(run)),
         ("Subgroups", subgroup_table(run)),
         ("Failure cases", failures(run)),
     ):
@@ -284,9 +297,19 @@ def _files(subject: Subject) -> str:
         ["format", facts["form"]],
         ["bytes", facts["size"]],
         ["sha256", facts["sha256"]],
-        ["sha256 of the content (all but the contract)", facts["content_sha256"]],
+        [f"sha256 of the content ({_of_what(facts)})", facts["content_sha256"]],
     ]
+    if "mmproj" in facts:
+        rows += [
+            ["file of the vision part", facts["mmproj"]],
+            ["bytes of the vision part", facts["mmproj_size"]],
+            ["sha256 of the vision part", facts["mmproj_sha256"]],
+        ]
     return "## File\n\n" + table(["what", "value"], rows, left=2)
+
+
+def _of_what(facts: Mapping[str, str]) -> str:
+    return "all but the contract, and the vision part" if "mmproj" in facts else "all but the contract"
 
 
 def _licence(subject: Subject) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 from ..eval.files import reason
 from ..zoo import registry
 from ..zoo.errors import ModelError, RunError, UsageError
+from ..zoo.gguffile import GgufFile
+from ..zoo.ggufpair import open_pair
 from .build import EVAL_RESULTS, README
 from .check import check
 from .metadata import UNPUBLISHED
@@ -85,8 +87,8 @@ def plan(card: Path, repo: str, model: str | None = None, endpoint: str | None =
         raise UsageError(f"{report.source}: not a valid card: {report.errors[0]}")
     taken, left_out = _files(card)
     if model is not None:
-        file = _model_file(model, card)
-        taken[file.name] = file
+        for file in _model_files(model, card):
+            taken[file.name] = file
     uploads = tuple(_upload(target, source) for target, source in sorted(taken.items()))
     return Plan(repo, (endpoint or constants.ENDPOINT).rstrip("/"), uploads, left_out)
 
@@ -143,8 +145,8 @@ def _files(card: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
     return taken, tuple(left_out)
 
 
-def _model_file(model: str, card: Path) -> Path:
-    """The model's file, verified, and the one that the card is about."""
+def _model_files(model: str, card: Path) -> list[Path]:
+    """The model's file, verified, and the one that the card is about, with its vision part."""
     found = registry.resolve(model)
     if found.path is None:
         raise UsageError(f"--model: {model!r} has no file to upload")
@@ -155,7 +157,10 @@ def _model_file(model: str, card: Path) -> Path:
             f"{card / README}: is about a file with sha256 {stated}, {found.path} has {file.sha256}: "
             "build the card again"
         )
-    return found.path
+    if not isinstance(file, GgufFile):
+        return [found.path]
+    vision = open_pair(found.path, found.mmproj).mmproj
+    return [found.path, *([Path(vision.name)] if vision is not None else [])]
 
 
 def _hash_on(readme: Path) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
+from ..zoo.errors import VoxzooError
+from ..zoo.tasks.prompt import prompt_task
 from .names import visible, without_folders
 from .runs import Run
 
@@ -33,7 +36,8 @@ def rerun_command(run: Run) -> str:
         words += ["--task", run.task]
     words += ["--data", _data(run), *_cases(run)]
     words += _language_flags(run) if run.is_language else flags(run.results.options)
-    precision = run.scores.runtime.get("precision")
+    ran = run.scores.runtime
+    precision = ran.get("precision") if not run.is_language or ran.get("name") == "transformers" else None
     if precision not in (None, "fp32", "none", ""):
         words += ["--precision", str(precision)]
     return " ".join(
@@ -72,7 +76,38 @@ def _language_flags(run: Run) -> list[str]:
     ):
         if rule in rules and options.get(rule) != rules[rule]:
             out += [flag, str(options.get(rule))]
-    return [*out, *(["--seed", str(options["seed"])] if options.get("seed") else [])]
+    if options.get("seed"):
+        out += ["--seed", str(options["seed"])]
+    return out if run.scores.runtime.get("name") == "replay" else [*out, *_asked_flags(run)]
+
+
+def _asked_flags(run: Run) -> list[str]:
+    """How a model was asked, where that is not what its contract and its task say anyway."""
+    contract, shown = run.scores.contract or {}, run.details.get("shown") or {}
+    try:
+        usual = {**vars(prompt_task(run.task).slices), **_usual_slices(contract)}
+    except VoxzooError:  # a task of one's own, not at hand
+        usual = {}
+    out = []
+    wordings = [str(name) for name in shown.get("prompts") or ()]
+    if wordings != [str((contract.get("prompts") or {}).get(run.task, "default"))]:
+        out += ["--prompt", wordings[0] if len(wordings) == 1 else "all"] if wordings else []
+    for key, flag in (("plane", "--plane"), ("which", "--show"), ("modality", "--modality")):
+        if key in shown and shown[key] != usual.get(key):
+            out += [flag, str(shown[key])]
+    settings = (run.details.get("identity") or {}).get("settings") or {}
+    if settings.get("temperature"):
+        out += ["--temperature", f"{settings['temperature']:g}"]
+    asked = (run.details.get("consistency") or {}).get("repeats") or {}
+    if asked.get("questions"):
+        out += ["--repeats", str(round(asked["answers"] / asked["questions"]))]
+    return out
+
+
+def _usual_slices(contract: Mapping[str, Any]) -> dict[str, Any]:
+    """Which slices are asked about is the task's business, the rest the contract's."""
+    plain = contract.get("slices") or {}
+    return {key: plain[key] for key in ("plane", "modality") if key in plain}
 
 
 def _model(run: Run) -> str:
@@ -80,6 +115,8 @@ def _model(run: Run) -> str:
     found = without_folders(run.scores.model.get("found", ""))
     if found.startswith("recorded answers "):
         return "replay:" + found.removeprefix("recorded answers ")
+    if found.startswith("transformers:"):
+        return found
     if found.startswith("file "):
         return found.removeprefix("file ").partition(" (")[0]
     return run.model

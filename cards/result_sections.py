@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from ..eval import jsonnum
 from ..eval.records import FAILED, SCORED, CaseRecord
 from ..eval.results import Scores
 from ..eval.stats import RESAMPLES
@@ -192,39 +190,6 @@ def confusion_table(run: Run) -> str:
     answers = ["no answer" if name is None else f"answered {name}" for name in found["answer"]]
     rows = [[name, *map(str, row)] for name, row in zip(found["reference"], found["counts"], strict=True)]
     return table(["true class", *answers], rows)
-
-
-def answer_lines(run: Run) -> list[str]:
-    """Of a language model: how its answers were read, how consistent and how sure they are."""
-    details, lines = run.details, []
-    answers = details.get("answers") or {}
-    if answers:
-        lines.append(
-            f"{answers.get('answers', 0)} answers: {answers.get('understood', 0)} understood, "
-            f"{answers.get('repaired', 0)} repaired, {answers.get('refused', 0)} refused"
-        )
-    for over, values in (details.get("consistency") or {}).items():
-        shown = ", ".join(f"{key.replace('_', ' ')} {number(_value(v))}" for key, v in _numbers(values))
-        lines.append(f"consistency over {as_markdown(over)}: {as_markdown(shown)}")
-    for unit, found in (details.get("selective") or {}).items():
-        lines.append(
-            f"selective answers by {as_markdown(unit)}: area under risk and coverage "
-            f"{number(_value(found.get('aurc')))} (best possible {number(_value(found.get('best_aurc')))})"
-        )
-    if details.get("problems"):
-        lines.append(
-            f"{plural(len(details['problems']), 'problem')} with answers or references, in the results file"
-        )
-    return lines
-
-
-def _numbers(values: Any) -> list[tuple[str, Any]]:
-    plain = values if isinstance(values, Mapping) else {}
-    return [(k, v) for k, v in plain.items() if isinstance(v, int | float) and not isinstance(v, bool)]
-
-
-def _value(value: Any) -> float:
-    return jsonnum.decode(value) if not isinstance(value, list | dict) else math.nan
 
 
 def cost_row(label: str, run: Run) -> list[str]:

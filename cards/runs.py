@@ -279,7 +279,10 @@ def _apart(run: Run, alike: Sequence[Run]) -> str:
         runtime = one.scores.runtime
         return f"{runtime.get('name', '')} {runtime.get('precision', '')}".strip()
 
-    for told in (lambda one: one.dataset, versions, runtimes):
+    def both(one: Run) -> str:
+        return f"{one.task}, {one.dataset}"
+
+    for told in (lambda one: one.dataset, lambda one: one.task, both, versions, runtimes):
         if all(map(told, alike)) and len(set(map(told, alike))) == len(alike):
             return told(run)
     return run.source.parent.name if run.source.name == RESULTS else run.source.stem

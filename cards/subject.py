@@ -9,6 +9,8 @@ from typing import Any
 
 from ..zoo import registry
 from ..zoo.errors import ModelNotFoundError, RunError
+from ..zoo.gguffile import GgufFile
+from ..zoo.ggufpair import GgufPair, open_pair
 from .runs import Run
 from .stated import Stated, beside, read_stated
 
@@ -24,7 +26,8 @@ class Subject:
         runs: of this model, in the order given.
         stated: what a person states.
         file: its file; None of a model that is no file (recorded answers, an endpoint).
-        facts: of the file: "form", "size", "sha256", "content_sha256"; {} without a file.
+        facts: of the file: "form", "size", "sha256", "content_sha256"; {} without a file. Of a language model
+            also "mmproj", "mmproj_size", "mmproj_sha256", and its content hash is over both files.
         description: a sentence of the registry; "" without one.
     """
 
@@ -91,6 +94,8 @@ def _of_file(found: registry.Resolved, path: Path, runs: Sequence[Run], stated: 
         "sha256": file.sha256,
         "content_sha256": file.content_sha256,
     }
+    if isinstance(file, GgufFile):
+        facts |= _of_pair(open_pair(path, found.mmproj))
     default = beside(path)
     source = stated or (default if default.is_file() else None)
     return Subject(
@@ -103,6 +108,15 @@ def _of_file(found: registry.Resolved, path: Path, runs: Sequence[Run], stated: 
         facts=facts,
         description=found.entry.description if found.entry else "",
     )
+
+
+def _of_pair(pair: GgufPair) -> dict[str, str]:
+    """What a language model's second file adds, and the hash that its runs know it by."""
+    facts = {"content_sha256": pair.content_hash}
+    if pair.mmproj is not None:
+        name, size = Path(pair.mmproj.name).name, str(pair.mmproj.size)
+        facts |= {"mmproj": name, "mmproj_size": size, "mmproj_sha256": pair.mmproj.sha256}
+    return facts
 
 
 def _known_from_runs(name: str, runs: Sequence[Run], stated: Path | None) -> Subject:

@@ -137,7 +137,7 @@ def _dataset_facts(dataset: Dataset, records: Sequence[CaseRecord]) -> dict[str,
     }
 
 
-def contract_facts(model: Model) -> dict[str, Any] | None:
+def contract_facts(model: object) -> dict[str, Any] | None:
     """The contract as JSON values, or None for a model without one."""
     contract = getattr(model, "contract", None)
     return None if contract is None else contract.to_dict()

@@ -89,7 +89,7 @@ class Scores:
         values = {name: plain[name] for name in known}
         values["details"] = {k: v for k, v in plain.items() if k not in known and k not in _OF_RESULTS}
         values["regions"] = {name: tuple(v) for name, v in plain["regions"].items()}
-        values["aggregate"] = {name: _aggregate_from_dict(a) for name, a in plain["aggregate"].items()}
+        values["aggregate"] = {name: aggregate_from_dict(a) for name, a in plain["aggregate"].items()}
         values["cases"] = tuple(CaseRecord.from_dict(record) for record in plain["cases"])
         return cls(**values)
 
@@ -200,7 +200,8 @@ def aggregate_to_dict(a: Aggregate) -> dict[str, Any]:
     return {"mean": jsonnum.encode(a.mean), "ci95": ci, "n": a.n, "missing": a.missing, "empty": a.empty}
 
 
-def _aggregate_from_dict(plain: Mapping[str, Any]) -> Aggregate:
+def aggregate_from_dict(plain: Mapping[str, Any]) -> Aggregate:
+    """The inverse of ``aggregate_to_dict``."""
     ci = plain["ci95"]
     return Aggregate(
         mean=jsonnum.decode(plain["mean"]),

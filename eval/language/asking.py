@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...zoo.answerer import Answerer
 from ...zoo.errors import CaseError, InputError, UsageError
 from ...zoo.language import asked_prompt, shown_by
+from ...zoo.prompt_contract import PromptContract
 from ...zoo.tasks.prompt import PromptTask
 from ..energy.items import meter_of
 from .answers import Answer
@@ -67,7 +68,10 @@ def live(
 
     ran = getattr(model, "runtime", None) or runtime("live")
     settings = dict(getattr(model, "settings", {}))
-    asked = Asked(model.name, f"asked live, {model.content_hash[:12]}", model.content_hash, ran, settings)
+    found = getattr(model, "reference", "") or f"asked live, {model.content_hash[:12]}"
+    contract = getattr(model, "contract", None)
+    known = contract if isinstance(contract, PromptContract) else None
+    asked = Asked(model.name, found, model.content_hash, ran, settings, known)
     work = Work.of(
         task.name,
         protocols[options.protocol],

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import environment, jsonnum
+from ..assemble import contract_facts
 from ..energy.items import Spent, summary
 from ..records import FAILED, SCORED, CaseRecord
 from ..results import Results, Scores, aggregate_to_dict
@@ -116,7 +117,7 @@ def _scores(
     records = _records(run.name, scored, sheet)
     return Scores(
         model={"name": run.name, "found": run.model.reference, "content_sha256": run.model.content_hash},
-        contract=None,
+        contract=contract_facts(run.model),
         runtime=vars(run.model.runtime),
         regions={},
         counts=_record_counts(records),
@@ -160,7 +161,7 @@ def _records(model: str, scored: Scored, sheet: Sheet) -> tuple[CaseRecord, ...]
                 status=LEFT_OUT if row is None else SCORED,
                 reason=REASONS[why[patient]] if row is None and patient in why else "",
                 metrics=dict(row or {}),
-                slices=len(items),
+                slices=len({item.answer.slice for item in items}),  # each once, however often it was asked
                 reference=("low", "high")[label] if scored.task == "grade" and label is not None else "",
                 answer=_statuses(items) if not model.startswith("baseline:") else {},
             )

@@ -26,6 +26,7 @@ from .scoring import Reading
 
 if TYPE_CHECKING:
     from ...zoo.datasets import Dataset
+    from ...zoo.prompt_contract import PromptContract
     from ..options import Options
     from ..runner import Watcher
 
@@ -34,13 +35,17 @@ WRITTEN = ("results.json", "cases.csv", "answers.jsonl", "gldr.svg", "transcript
 
 @dataclass(frozen=True)
 class Asked:
-    """Who answers, as reports and results name it; ``settings`` change its answers, and the run's folder."""
+    """Who answers, as reports and results name it.
+
+    ``settings`` change its answers, and the run's folder. ``contract`` is None where none is known.
+    """
 
     name: str
     reference: str
     content_hash: str
     runtime: RuntimeInfo
     settings: dict[str, Any] = field(default_factory=dict)
+    contract: PromptContract | None = None
 
 
 @dataclass(frozen=True)

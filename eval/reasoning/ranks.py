@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...zoo.errors import InputError
 from .. import jsonnum, stats
 from ..language.compare import Comparison, compare_all, holm
+from ..stats import RESAMPLES
 from .stability import NO_ANSWER, ONE_PROMPT, Answered, Figure
 
 __all__ = ["PairedTest", "RankStability", "paired_tests", "rank_stability"]
@@ -94,7 +95,11 @@ class PairedTest:
 
 
 def rank_stability(
-    rows: Iterable[Answered], *, units: Mapping[str, str] | None = None, seed: int = 0
+    rows: Iterable[Answered],
+    *,
+    units: Mapping[str, str] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> RankStability:
     """Kendall's tau-b between the orders of models under different prompts (Kendall 1945), by scipy.
 
@@ -104,7 +109,8 @@ def rank_stability(
     Args:
         rows: of several models, of one arm.
         units: item -> what it belongs to; default: the item.
-        seed: of the bootstrap.
+        resamples: of the bootstrap.
+        seed: of it.
 
     Raises:
         InputError: answers of several arms.
@@ -133,9 +139,16 @@ def rank_stability(
     pairs = itertools.combinations(prompts, 2)
     known = {pair: None if math.isnan(tau) else float(tau) for pair, tau in zip(pairs, taus, strict=True)}
     belongs = [(units or {}).get(item, item) for item in items]
-    return RankStability(
-        models, prompts, len(items), left_out, named, known, _mean_tau(order, values, belongs, taus, seed)
-    )
+
+    def drawn(weights: _Floats) -> _Floats:
+        averaged = np.einsum("rn,nmp->rmp", weights, values) / weights.sum(axis=1)[:, None, None]
+        return np.array([[_mean(order.taus(row))] for row in averaged])
+
+    mean, n = _mean(taus), int((~np.isnan(taus)).sum())
+    tau = Figure(None, 0, reason=ALL_TIED)
+    if n:
+        tau = Figure(mean, n, stats.bootstrap_together(belongs, drawn, resamples=resamples, seed=seed)[0])
+    return RankStability(models, prompts, len(items), left_out, named, known, tau)
 
 
 def paired_tests(
@@ -197,18 +210,6 @@ def _why_not(models: Sequence[str], prompts: Sequence[str], items: Sequence[str]
     if len(prompts) < 2:
         return ONE_PROMPT
     return "" if items else NO_SHARED
-
-
-def _mean_tau(order: _Order, values: _Floats, units: Sequence[str], taus: _Floats, seed: int) -> Figure:
-    defined = taus[~np.isnan(taus)]
-    if not len(defined):
-        return Figure(None, 0, reason=ALL_TIED)
-
-    def figures(weights: _Floats) -> _Floats:
-        means = np.einsum("rn,nmp->rmp", weights, values) / weights.sum(axis=1)[:, None, None]
-        return np.array([[_mean(order.taus(row))] for row in means])
-
-    return Figure(float(defined.mean()), len(defined), stats.bootstrap_together(units, figures, seed=seed)[0])
 
 
 def _mean(taus: _Floats) -> float:

@@ -80,7 +80,8 @@ class Verdict:
 
     Attributes:
         winner: "first", "second" or "tie"; None if a reply could not be read.
-        replies: winners by the two replies, places as given and swapped; None for one that was not read.
+        replies: winners by the two replies, places as given and swapped; None for one that was not read, or
+            not asked for because the answers are equal.
         unread: kinds of the replies that could not be read.
         answered_a: how many of the replies named the answer that stood first.
     """
@@ -92,7 +93,7 @@ class Verdict:
 
     @property
     def agreed(self) -> bool | None:
-        """Whether both replies name the same winner; None if one was not read."""
+        """Whether both replies name the same winner; None if one was not read or not asked for."""
         return None if None in self.replies else self.replies[0] == self.replies[1]
 
 
@@ -144,6 +145,7 @@ class PairwiseReport:
             },
             "wins": {name: winners.count(name) for name in (FIRST, SECOND, TIE)},
             "not_judged": winners.count(None),
+            "equal": sum(v.winner is not None and v.agreed is None for v in self.verdicts),
             "unread": _counted([kind for verdict in self.verdicts for kind in verdict.unread]),
             "place": {"a": named_a, "b": len(chosen) - named_a},
         }
@@ -181,7 +183,7 @@ class PointwiseReport:
 def compare_answers(judge: Answerer, item: Item, first: str, second: str, *, repeat: int = 0) -> Verdict:
     """Ask a judge which of two answers covers the gold better, in both orders.
 
-    Answers that are equal are a tie without asking; an empty one is judged as any other.
+    Answers that are equal are a tie without asking, in no agreement; an empty one is judged as any other.
 
     Args:
         judge: any model that can be asked.
@@ -199,7 +201,7 @@ def compare_answers(judge: Answerer, item: Item, first: str, second: str, *, rep
         ('tie', ('first', 'second'), False)
     """
     if first == second:
-        return Verdict(TIE, (TIE, TIE))
+        return Verdict(TIE, (None, None))
     forward, first_kind = _ask(judge, _pair_prompt(item, first, second), WHICH, CHOICES, item, repeat)
     backward, second_kind = _ask(judge, _pair_prompt(item, second, first), WHICH, CHOICES, item, repeat)
     swapped = {FIRST: SECOND, SECOND: FIRST}.get(backward, backward)

@@ -84,7 +84,7 @@ def sentences_of(text: str) -> list[str]:
             out.append(line[start : end.end()].rstrip(";"))
             start = end.end()
         out.append(line[start:])
-    return [sentence.strip() for sentence in out if _TOKEN.search(sentence)]
+    return [sentence.strip() for sentence in out if re.search(r"[^\W_]", sentence)]
 
 
 def _goes_on(before: str, after: str, mark: str) -> bool:

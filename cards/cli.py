@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from .runs import Run
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-KINDS = ("box", "pareto", "reliability", "confusion", "risk-coverage", "curve", "gldr")
+KINDS = (
+    "box",
+    "pareto",
+    "reliability",
+    "confusion",
+    "risk-coverage",
+    "curve",
+    "gldr",
+    "stability",
+    "judge-agreement",
+)
 PATH = click.Path(path_type=Path)
 LATER = {"site": ".site.command"}
 """Commands that live in a module of their own, loaded when they are asked for."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .kinds import KINDS as KINDS
     from .kinds import available as available
     from .kinds import draw as draw
+    from .reasoning import judge_agreement as judge_agreement
+    from .reasoning import stability as stability
     from .style import save as save
     from .style import svg as svg
     from .votes import gldr as gldr
@@ -36,10 +38,12 @@ _HOMES = {
     "curve": "curves",
     "draw": "kinds",
     "gldr": "votes",
+    "judge_agreement": "reasoning",
     "pareto": "fronts",
     "reliability": "classes",
     "risk_coverage": "votes",
     "save": "style",
+    "stability": "reasoning",
     "svg": "style",
 }
 

@@ -12,6 +12,7 @@ from .boxes import box
 from .classes import confusion, reliability
 from .curves import curve, read_curve
 from .fronts import pareto
+from .reasoning import judge_agreement, stability
 from .votes import gldr, risk_coverage
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ OF_RUNS: Mapping[str, Callable[..., Figure]] = {
     "confusion": confusion,
     "risk-coverage": risk_coverage,
     "gldr": gldr,
+    "stability": stability,
+    "judge-agreement": judge_agreement,
 }
 CURVE = "curve"
 KINDS = (*OF_RUNS, CURVE)
@@ -74,4 +77,8 @@ def available(run: Run) -> tuple[str, ...]:
         out.append("risk-coverage")
     if any("gldr" in record.metrics for record in run.cases):
         out.append("gldr")
+    if run.details.get("stability"):
+        out.append("stability")
+    if run.details.get("judge"):
+        out.append("judge-agreement")
     return tuple(out)

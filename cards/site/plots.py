@@ -28,6 +28,8 @@ TITLES = {
     "risk-coverage": "Risk against coverage",
     "gldr": "Share of votes for high grade, by patient",
     "curve": "Learning curve",
+    "stability": "Stability of reasoning, by section",
+    "judge-agreement": "Agreement of the judge with itself",
 }
 _STYLE = re.compile(r"<style[^>]*>.*?</style>", re.DOTALL)
 _SIZE = re.compile(r'(<svg[^>]*?) width="[0-9.]+pt" height="[0-9.]+pt"')

@@ -17,6 +17,8 @@ import click
 from ..zoo.errors import CaseError, UsageError, VoxzooError
 from .compare_cli import compare_command
 from .language.naming import is_language
+from .reasoning.judged.cli import judge_command
+from .reasoning.check import check_command
 
 if TYPE_CHECKING:
     from .language.run import LanguageRun
@@ -28,14 +30,25 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 PIPE_WIDTH = 110
 """Columns of the table in a file or a pipe, which has no width of its own."""
+REASON = "reason"
+REASONING = (
+    "benchmark", "classifier", "labels", "arms", "images", "seen", "new_tokens", "scorers", "judge",
+)  # fmt: skip
+"""Options of that task only."""
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.group(
-    context_settings=HELP, invoke_without_command=True, subcommand_metavar="[compare [OPTIONS] RUN...]"
+    context_settings=HELP,
+    invoke_without_command=True,
+    subcommand_metavar="[compare [OPTIONS] RUN... | reason-check FILE]",
 )
 @click.option(
-    "--model", "-m", help="Model file, zoo name (zoo list), URL, replay:FILE, transformers:DIR or openai:URL."
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    help="Model file, zoo name (zoo list), URL, replay:FILE, transformers:DIR, openai:URL; reason: several.",
 )
 @click.option("--data", "-d", help="Folder of patients or images, .csv or 'phantom'.  [default: phantom]")
 @click.option(
@@ -45,7 +58,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     "--task",
     default="auto",
     show_default=True,
-    help="segment, classify, grade, center, box, polygon or FILE.py; auto is the model's own.",
+    help="segment, classify, grade, center, box, polygon, reason or FILE.py; auto is the model's own.",
 )
 @click.option(
     "--runtime", default="auto", show_default=True, help="auto, onnxruntime, openvino or torchscript."
@@ -89,6 +102,16 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.option(
     "--concurrency", type=int, default=1, show_default=True, help="Questions at once: endpoints, GGUF files."
 )
+@click.option("--benchmark", help="reason: FILE of gold key points, or example.")
+@click.option("--models", "models_file", type=click.Path(path_type=Path), help="reason: FILE.yaml of models.")
+@click.option("--classifier", help="reason: model that finds on --data what the others are told.")
+@click.option("--labels", help="reason: what the classifier's labels mean: LABEL=CONDITION,...")
+@click.option("--arms", help="reason: what is told: without, predicted, true.  [default: all that can be]")
+@click.option("--images", type=int, help="reason: images of --data for each condition.  [default: 1]")
+@click.option("--seen", is_flag=True, default=None, help="reason: images of the classifier's training, too.")
+@click.option("--new-tokens", type=int, help="reason: that an answer may take.  [default: by sections]")
+@click.option("--scorers", help="reason: beside key points.  [default: rouge_l,chrf]")
+@click.option("--judge", help="reason: a model that compares the answers of two others.")
 @click.option("--price-in", type=float, help="Of a million tokens read, for the cost.")
 @click.option("--price-out", type=float, help="Of a million tokens written.")
 @click.option("--country", help="Whose electricity, for CO2: FRA, Germany, ...  [default: world average]")
@@ -105,7 +128,8 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.pass_context
 def command(
     context: click.Context,
-    model: str | None,
+    models: tuple[str, ...],
+    models_file: Path | None,
     data: str | None,
     out: Path | None,
     as_json: bool,
@@ -116,36 +140,89 @@ def command(
     """Score MODEL on every case of DATA, by its task: masks or classes, every figure with its interval.
 
     The same command continues a run that was cut off, and repeats no case that is on file.
-    zoo-eval compare --help: finished runs beside each other.
+    zoo-eval compare --help: finished runs beside each other. --task reason asks language models about gold
+    key points; zoo-eval reason-check FILE checks such a benchmark.
     """
     if context.invoked_subcommand is not None:
         return 0
-    if model is None:
+    if not models and models_file is None:
         raise click.UsageError("Missing option '--model' / '-m'.", context)
+    reasoning = {name: options.pop(name) for name in REASONING}
     try:
+        if options["task"] == REASON:
+            given = {**reasoning, "data": data}
+            return _reason(models, models_file, given, out, as_json, quiet, options)
+        model = _only(models, models_file, reasoning, options["task"])
         return _evaluate(model, data, out, as_json, quiet, options)
     except VoxzooError as error:
         if debug:
             raise
-        return _fail(error, 1 if is_language(model, options["task"]) and isinstance(error, CaseError) else 2)
+        seeing = bool(models) and is_language(models[0], options["task"])
+        return _fail(error, 1 if seeing and isinstance(error, CaseError) else 2)
 
 
-def _evaluate(
-    model: str, data: str | None, out: Path | None, as_json: bool, quiet: bool, options: dict[str, Any]
+def _only(models: tuple[str, ...], models_file: Path | None, reasoning: dict[str, Any], task: str) -> str:
+    """The model of a task that takes one, and nothing that is about ``reason``."""
+    for name, value in {**reasoning, "models": models_file}.items():
+        if value is not None:
+            word = name.replace("_", "-")
+            raise UsageError(f"--{word}: is about the task {REASON}; the task here is {task}")
+    if len(models) > 1:
+        raise UsageError(
+            f"--model: got {len(models)}, the task {task} takes one; run each and set them beside each other "
+            "with zoo-eval compare RUN RUN"
+        )
+    return models[0]
+
+
+def _reason(
+    models: tuple[str, ...],
+    models_file: Path | None,
+    asked: dict[str, Any],
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    options: dict[str, Any],
 ) -> int:
+    from ..zoo.registry import ResearchOnlyWarning
+    from .reasoning.command import reason
+
+    checked, reporter = _options(options), _reporter(quiet or as_json)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResearchOnlyWarning)
+            return reason(models, models_file, asked, checked, out, reporter, as_json)
+    except KeyboardInterrupt:
+        return _interrupted(reporter)
+    finally:
+        reporter.stop()
+
+
+def _options(options: dict[str, Any]) -> Options:
+    """What the words of the command line mean."""
     from .options import Options
 
     quirks = options["quirks"]
     options["quirks"] = None if quirks is None else tuple(q.strip() for q in quirks.split(",") if q.strip())
     options["assumed"] = _assumed(options["assumed"])
-    checked = Options.of({**options, "cases": _case_ids(options["cases"])})
+    return Options.of({**options, "cases": _case_ids(options["cases"])})
+
+
+def _reporter(quiet: bool) -> Reporter:
     from rich.console import Console
 
-    from . import runner
     from .report import Reporter
 
     out_console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-    reporter = Reporter(out_console, Console(stderr=True), quiet or as_json)
+    return Reporter(out_console, Console(stderr=True), quiet)
+
+
+def _evaluate(
+    model: str, data: str | None, out: Path | None, as_json: bool, quiet: bool, options: dict[str, Any]
+) -> int:
+    from . import runner
+
+    checked, reporter = _options(options), _reporter(quiet or as_json)
     try:
         run = _prepare(model, data, checked)
         results = runner.execute(run, out or run.default_folder(), reporter)
@@ -229,6 +306,8 @@ def _fail(error: VoxzooError, code: int) -> int:
 
 
 command.add_command(compare_command)
+command.add_command(judge_command)
+command.add_command(check_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

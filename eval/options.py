@@ -10,6 +10,7 @@ from typing import Any
 
 from ..zoo.errors import UsageError
 from ..zoo.tasks.prompt import PROMPT_TASKS
+from ..zoo.tasks.reason import NAME as REASON
 from .empty import parse_empty
 from .energy.carbon import Grid, grid_of
 from .language.naming import is_prompt_task
@@ -23,7 +24,8 @@ QUESTIONS = ("prompt", "repeats", "plane", "show", "modality")
 ASKING = ("temperature", "grammar", "concurrency", "price_in", "price_out")
 """How they are asked, and what it costs."""
 TASKS_OF = {
-    **dict.fromkeys((*RULES, *QUESTIONS, *ASKING), PROMPT_TASKS),
+    **dict.fromkeys((*RULES, *QUESTIONS), PROMPT_TASKS),
+    **dict.fromkeys(("prompt", "repeats", *ASKING), (*PROMPT_TASKS, REASON)),
     "assumed": ("grade",),
     "preset": ("segment",),
     "empty": ("segment", *PROMPT_TASKS),
@@ -68,8 +70,8 @@ class Options(ScoreOptions):
     """All options of a run. Those of ``ScoreOptions`` change a case's numbers; the rest do not.
 
     Attributes:
-        task: "auto" is the model's own; else "segment", "classify", a prompt task, or the path of a .py file
-            with one.
+        task: "auto" is the model's own; else "segment", "classify", "reason", a prompt task, or the path of a
+            .py file with one.
         runtime: "auto", "onnxruntime", "openvino" or "torchscript".
         device: "auto", "cpu" or "cuda".
         precision: "fp32", "bf16", ...
@@ -144,7 +146,7 @@ class Options(ScoreOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = (AUTO, *TASKS, *PROMPT_TASKS)
+        known = (AUTO, *TASKS, *PROMPT_TASKS, REASON)
         if self.task not in known and not is_prompt_task(self.task):
             raise UsageError(f"task: got {self.task!r}, expected one of {', '.join(known)}, or a .py file")
         for name, least in WHOLE.items():

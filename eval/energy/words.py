@@ -49,7 +49,9 @@ def lines(energy: Mapping[str, Any], notes: list[str] | tuple[str, ...] = ()) ->
     patient, each = Energy.from_dict(energy["per_patient"]), Energy.from_dict(energy["per_axial_slice"])
     kind = "measured" if patient.measured else "ESTIMATED"
     slices = f", {banded(each)} per slice ({energy['axial_slices']})" if energy["axial_slices"] else ""
-    out = [f"Energy ({kind}, {patient.method}): {banded(patient)} per patient{slices}."]
+    out = [
+        f"Energy ({kind}, {patient.method}): {banded(patient)} per {energy.get('unit', 'patient')}{slices}."
+    ]
     grams = energy["gco2e_per_1000_slices"]["grams"]
     if grams is not None:
         grid = Grid(**energy["grid"])

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from .answers import Answer
+from typing import Any, Protocol
 
 NOT_STATED = "not stated"
 
 
+class Counted(Protocol):
+    """An answer, and how many tokens were read and written for it; None when not known."""
+
+    @property
+    def raw(self) -> str: ...
+
+    @property
+    def tokens_in(self) -> int | None: ...
+
+    @property
+    def tokens_out(self) -> int | None: ...
+
+
 def usage(
-    answers: Sequence[Answer], price_in: float | None = None, price_out: float | None = None
+    answers: Sequence[Counted], price_in: float | None = None, price_out: float | None = None
 ) -> dict[str, Any]:
     """Sums over the answers of a transcript; {} where no answer says anything.
 
@@ -24,6 +35,7 @@ def usage(
         where both prices are stated and every answer has its counts, else "not stated" or "not known".
 
     Example:
+        >>> from .answers import Answer
         >>> answer = Answer("grade", "toy", "p1", 40, "Choice: 1", tokens_in=1000, tokens_out=50)
         >>> usage([answer], price_in=2.0, price_out=8.0)["cost"]
         0.0024

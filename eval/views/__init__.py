@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VIEWS = {
     "segment": "segment",
     "classify": "classify",
+    "reason": "reason",
     **dict.fromkeys(PROMPT_TASKS, "language"),
 }
 """Task -> module."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,18 @@ def read_bench(source: Path) -> Bench:
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise RunError(f"{path}: damaged: models: expected an object of rows")
     return Bench(path, plain)
+
+
+def bench_among(folders: Sequence[str]) -> Path | None:
+    """The benchmark that was kept in one of the folders of runs; None where there is none.
+
+    Raises:
+        RunError: several of them hold one.
+    """
+    found = [path for folder in folders if (path := Path(folder) / RESULTS).is_file()]
+    if len(found) > 1:
+        raise RunError(f"{found[0]} and {found[1]}: which one goes on the card? Say it with --bench")
+    return found[0] if found else None
 
 
 def keep_bench(bench: Bench, folder: Path) -> Path:

@@ -92,7 +92,11 @@ def command() -> None:
 )
 @runs_option
 @click.option("--robustness", multiple=True, metavar="[NAME=]RUN", help="Runs of the model on changed data.")
-@click.option("--bench", type=PATH, help="Folder of zoo-bench that the model took part in.")
+@click.option(
+    "--bench",
+    type=PATH,
+    help="Folder of zoo-bench that the model took part in.  [default: bench.json among the runs, if there]",
+)
 @click.option("--stated", type=PATH, help="YAML of statements.  [default: NAME.card.yaml beside the file]")
 @click.option("--curve", type=PATH, help="curve.csv of the training, drawn on the card.")
 @click.option(
@@ -110,13 +114,14 @@ def build(
     out: Path,
 ) -> None:
     """Write the Hugging Face card of MODEL from its runs."""
-    from .bench import read_bench
+    from .bench import bench_among, read_bench
     from .build import build as build_card
     from .subject import find_subject
 
     read = _read(runs)
     subject = find_subject(model, read, stated)
     drawn = _figures(read if figures else [], curve, out) if figures or curve else {}
+    bench = bench or bench_among(runs)
     measured = read_bench(bench) if bench else None
     card = build_card(subject, _read(robustness), drawn, measured)
     for path in card.save(out):

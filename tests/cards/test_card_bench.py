@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 
-from voxzoo.cards.bench import bench_section, keep_bench, read_bench
+from voxzoo.cards.bench import bench_among, bench_section, keep_bench, read_bench
+from voxzoo.cards.cli import command
 from voxzoo.zoo.errors import RunError
 
 
@@ -89,3 +91,20 @@ def test_what_cannot_be_read_is_named(tmp_path, plain):
     del plain["models"]["toy"]["runtime"]
     with pytest.raises(RunError, match="damaged: KeyError 'runtime'"):
         bench_section(read_bench(write(tmp_path, plain)), "ab" * 32)
+
+
+def test_a_benchmark_among_the_runs_goes_on_the_card(made, tmp_path, plain):
+    folder = made.write(made.segment())
+    content = json.loads((folder / "results.json").read_text())["model"]["content_sha256"]
+    plain["models"]["toy"]["content_sha256"] = content
+    kept = tmp_path / "kept"
+    words = ["keep", "--runs", str(folder), "--bench", str(write(tmp_path, plain)), "--out", str(kept)]
+    assert CliRunner().invoke(command, words).exit_code == 0
+    assert sorted(path.name for path in kept.iterdir()) == ["bench.json", "segment-toys.json"]
+    words = ["build", "--model", "toy", "--runs", str(kept), "--out", str(tmp_path / "card")]
+    assert CliRunner().invoke(command, words).exit_code == 0
+    text = (tmp_path / "card" / "README.md").read_text()
+    assert "### Benchmark" in text
+    assert "| 2.00 [1.00, 4.00] | estimated (estimate) |" in text
+    with pytest.raises(RunError, match="which one goes on the card"):
+        bench_among([str(kept), str(tmp_path)])

@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("voxzoo", deadline=None)  # a busy machine is no wrong answer
+settings.load_profile("voxzoo")
 
 USED: set[str] = set()
 

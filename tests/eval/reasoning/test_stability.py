@@ -41,8 +41,8 @@ def test_flips_by_hand():
     """Two key points, two prompts, three repeats.
 
     Within: in each prompt one of two key points flips. Pairs that differ: plain: none of 3, and 2 of 3;
-    formal: 2 of 3, and none; over the 6 pairs of a key point 2/6 and 2/6. Majorities: (yes, no) and (yes, yes).
-    Between, of 9 pairs: first key point 3, second 6.
+    formal: 2 of 3, and none; over the 6 pairs of a key point 2/6 and 2/6.
+    Majorities: (yes, no) and (yes, yes). Between, of 9 pairs: first key point 3, second 6.
     """
     found = stability(TWO, alike=exact)
     assert {name: found[name].value for name in FIGURES} == pytest.approx(

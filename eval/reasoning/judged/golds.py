@@ -8,7 +8,7 @@ a model words on its own. So each scorer is asked under several settings:
 ``changed``     the same gold, but only sentences that do not stand in it word for word are judged
 ``reworded``    the corrected text in other words, by fixed rules (``reword``): nothing stands there verbatim
 ``answers``     key points made of the twelve answers; no wording of the description is in them
-``another``     the corrected text of another image, whatever it shows: what is left when the gold is of no use
+``another``     the corrected text of another image, whatever that shows: what is left of a judge then
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is wrong with a sentence that experts marked: which claims the corrected text does not bear out.
 
-The data says which sentences are wrong and gives one corrected text per image; it does not say why. The
-kinds are derived from the two texts by the rules below, so they are ours, not the experts', and words are read
+The data says which sentences are wrong and gives one corrected text per image; it does not say why. Kinds
+are derived from the two texts by the rules below, so they are ours, not the experts', and words are read
 as two of the judges (``key_points``, ``aligned``) read them. A sentence has every kind that applies, those of
 the last three only where no other does:
 

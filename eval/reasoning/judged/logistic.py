@@ -18,8 +18,8 @@ def fit_logistic(features: ArrayLike, positive: ArrayLike, ridge: float = RIDGE)
     Args:
         features: (N, K).
         positive: (N,) bool, with cases of both kinds.
-        ridge: lambda of the penalty lambda/2 |b|**2, which the intercept is free of; above 0, so that there is
-            an answer where the classes can be parted without an error.
+        ridge: lambda of the penalty lambda/2 |b|**2, which the intercept is free of; above 0, so that
+            there is an answer where the classes can be parted without an error.
 
     Returns:
         (K + 1,), intercept first.
@@ -29,7 +29,7 @@ def fit_logistic(features: ArrayLike, positive: ArrayLike, ridge: float = RIDGE)
 
     Example:
         >>> a, b = fit_logistic([[0.0], [1.0], [0.0], [1.0]], [False, True, True, True])
-        >>> b > 0
+        >>> bool(b > 0)
         True
     """
     x, y = np.asarray(features, np.float64), np.asarray(positive, bool)

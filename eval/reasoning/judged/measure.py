@@ -1,8 +1,8 @@
 """What a judge is worth: what it ranks, what its probabilities mean, where it fails.
 
 The choosing half gives the threshold and the curve from scores to probabilities; every figure is of the
-other half. The curve is the isotonic regression of the marks (Zadrozny & Elkan, "Transforming classifier scores
-into accurate multiclass probability estimates", KDD 2002): no shape is assumed but that it never falls.
+other half. The curve is the isotonic regression of the marks (Zadrozny & Elkan, "Transforming classifier
+scores into accurate multiclass probability estimates", KDD 2002): it never falls, no other shape is assumed.
 Images are what is resampled, since sentences of one image share their gold.
 """
 
@@ -147,8 +147,8 @@ def measure(
     Returns:
         JSON-ready: ``n`` (sentences, wrong, images; of the reporting half and of the choosing one), ``auc``,
         ``threshold`` (value and the figures at it), ``calibration`` (``curve``, ``ece``, ``bins``),
-        ``classes`` and ``kinds`` (sentences, AUC: each kind's wrong sentences against all right ones). A figure is
-        {"value", "ci95"}, null where it does not exist.
+        ``classes`` and ``kinds`` (sentences, AUC: each kind's wrong sentences against all right ones). A
+        figure is {"value", "ci95"}, null where it does not exist.
 
     Raises:
         InputError: scores that are not finite, or a half without right or without wrong sentences.

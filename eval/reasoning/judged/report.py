@@ -1,4 +1,4 @@
-"""The table of judges: per setting, who finds the wrong sentences and how well its probabilities fit.
+"""The tables: per setting, who finds the wrong sentences and how well its probabilities fit; the questions.
 
 Everything is read from the record of ``run.judge``, from which the page of documentation is filled, too.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...markdown import table
+from .scorers import FITTED_ON
 
 _TITLES = {
     "corrected": "Gold: the corrected text",
@@ -38,10 +39,12 @@ def _head(record: Mapping[str, Any]) -> Iterator[str]:
         f"Thresholds and probabilities chosen on {split['choosing']} of {split['images']} images (seed "
         f"{split['seed']}), everything below is of the others; intervals: 95 %, bootstrap by image."
     )
+    if split["seed"] != FITTED_ON:
+        yield f"Seed {FITTED_ON} gave the coefficients of aligned: it may have seen these images."
     yield ""
     yield (
-        f"Of the right sentences {_share(data['verbatim']['right'], right)} stand in the corrected text word for "
-        f"word, of the wrong ones {_share(data['verbatim']['wrong'], data['wrong'])}: in the first table "
+        f"Of the right sentences {_share(data['verbatim']['right'], right)} stand in the corrected text word "
+        f"for word, of the wrong ones {_share(data['verbatim']['wrong'], data['wrong'])}: in the first table "
         "comparing strings is enough, whatever the words mean."
     )
 
@@ -111,3 +114,31 @@ def _share(part: int, whole: int) -> str:
 def _unread(one: Mapping[str, Any]) -> str:
     replies = one.get("replies")
     return "" if replies is None else f"{sum(replies['unread'].values())} of {replies['asked']}"
+
+
+def show_vqa(record: Mapping[str, Any]) -> str:
+    """The record of ``zoo-eval judge vqa`` as Markdown."""
+    header = ["question", "n", "exact match", "chance", "outside", "empty", "failed"]
+    rows = [
+        [
+            one["question"].strip(),
+            str(one["n"]),
+            _figure(one["exact"]),
+            f"{one['chance']:.3f}",
+            *(str(one[status]) for status in ("outside", "empty", "failed")),
+        ]
+        for one in record["questions"]
+    ]
+    rows += [
+        [f"mean of {record[name]['questions']} ({title})", "", _figure(record[name]["exact"]),
+         f"{record[name]['chance']:.3f}", "", "", ""]
+        for name, title in (("all", "all"), ("closed", "choices given"), ("free", "free"))
+        if name in record
+    ]  # fmt: skip
+    rows.append(["all right", "", _figure(record["every"]["exact"]), "", "", "", ""])
+    head = (
+        f"{record['model']['name']} on {record['data']['images']} images of {record['data']['name']}; "
+        f"{'images shown' if record['images'] else 'no image shown'}, context: {record['context']}. "
+        "Chance: always the commonest answer. What is missing counts as wrong."
+    )
+    return f"{head}\n\n{table(header, rows)}\n"

@@ -46,8 +46,10 @@ COEFFICIENTS: Mapping[str, float] = {
     "misplaced": 4.386,
     "unsaid": 0.468,
 }
-"""Of ``aligned``, on the log odds of being wrong: ``fit_aligned`` on the choosing half (seed 0) of GutVLM's
-training images under the setting ``corrected``; ``zoo-eval judge --data DIR --fit`` prints them anew."""
+"""Of ``aligned``, on the log odds of being wrong: ``fit_aligned`` on the choosing half of GutVLM's training
+images under the setting ``corrected``; ``zoo-eval judge --data DIR --fit`` prints them anew."""
+FITTED_ON = 0
+"""Seed of the halves then."""
 
 
 def _each(score: Callable[[str, Gold], float]) -> Scorer:

@@ -1,7 +1,7 @@
 """What alignments of two texts compare: sentences, and words as the scoring of answers reads them.
 
-Denial and spelling are those of ``scoring.negation`` and ``scoring.words``: what is judged here is what scores
-answers. Nothing here knows a medical term.
+Denial and spelling are those of ``scoring.negation`` and ``scoring.words``: what is judged here is what
+scores answers. Nothing here knows a medical term.
 """
 
 from __future__ import annotations

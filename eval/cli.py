@@ -17,8 +17,8 @@ import click
 from ..zoo.errors import CaseError, UsageError, VoxzooError
 from .compare_cli import compare_command
 from .language.naming import is_language
-from .reasoning.judged.cli import judge_command
 from .reasoning.check import check_command
+from .reasoning.judged.cli import judge_command
 
 if TYPE_CHECKING:
     from .language.run import LanguageRun

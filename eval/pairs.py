@@ -12,6 +12,8 @@ from .language.compare import Comparison, compare
 from .results import Results, Scores
 
 FIGURES = {"grade": "correct", "classify": "correct", "center": "in_box"}
+REASONING = ("recall_predicted", "recall_true")
+"""Of a language model's reasoning: the arm nearest to practice that it was asked in."""
 OVERLAP = ("segment", "box", "polygon")
 COMPANIONS = {"grade": ("classify",), "box": ("segment",), "polygon": ("segment",)}
 """Prompt task -> tasks of other models that can stand beside it."""
@@ -151,7 +153,10 @@ def column(run: Compared, protocol: str, metric: str | None = None) -> Column | 
 
 def _main(run: Compared, metric: str | None) -> str:
     task = run.results.task
-    default = "dice" if task in OVERLAP else next(iter(run.results.aggregate), "")
+    known = run.results.aggregate
+    default = "dice" if task in OVERLAP else next(iter(known), "")
+    if task == "reason":
+        default = next((name for name in REASONING if name in known), default)
     return metric or FIGURES.get(task, default)
 
 

@@ -36,7 +36,13 @@ def tables(results: Results) -> list[Table]:
 def _figures(results: Results) -> Table:
     details = results.scores.details
     arms = details["arms"]
-    out = Table(title=_heading(results), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    out = Table(
+        title=_heading(results),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),  # three arms have to fit beside each other
+    )
     out.add_column("figure", no_wrap=True, vertical="bottom")
     for arm in arms:
         out.add_column(f"{arm}\nmean \\[95 % CI]", justify="right", vertical="bottom", no_wrap=True)

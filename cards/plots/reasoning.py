@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WITHIN, BETWEEN = "the same prompt again", "another wording"
 FLIPS = {"flip_rate_within": WITHIN, "flip_rate_between": BETWEEN}
-"""Over pairs of answers: these do not grow with the number of repeats and prompts, so they can be compared."""
+"""Over pairs of answers: rates that do not grow with the number of repeats and prompts."""
 LIKENESS = {"likeness_within": WITHIN, "likeness_between": BETWEEN}
 HATCHES = ("", "///")
 """Say what the two colours say."""
@@ -46,8 +46,8 @@ def stability(
 ) -> Figure:
     """Per model and section the share of key points that flip between two answers, and how alike these are.
 
-    Solid bars are of two repeats of one prompt, hatched ones of two prompts in other words; lines are 95 % intervals
-    over conditions. What is not known is named, not drawn.
+    Solid bars are of two repeats of one prompt, hatched ones of two prompts in other words; lines are 95 %
+    intervals over conditions. What is not known is named, not drawn.
 
     Args:
         runs: of the task reason.

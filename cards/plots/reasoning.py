@@ -193,7 +193,7 @@ def _bar(ax: Axes, y: float, height: float, share: Share, place: int, theme: str
             0.01, y, plain(share.reason or "not known"), va="center", fontsize=7, color=ink, style="italic"
         )
         return
-    look = {
+    look: dict[str, Any] = {
         "color": colour(place),
         "hatch": HATCHES[place],
         "edgecolor": ink,

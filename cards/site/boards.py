@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from ...eval.aggregate import Aggregate
 from ...eval.language.compare import Comparison, compare, holm
+from ...eval.language.published import SOURCE
 from ...eval.pairs import Compared, column
 from ...eval.results import Results, Scores
 from ...eval.views.common import number
@@ -71,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True)
 class BoardView:
-    """One table of the first page."""
+    """One table of the first page; ``source`` is that of published rows, "" where there are none."""
 
     anchor: str
     task: str
@@ -82,6 +83,7 @@ class BoardView:
     notes: tuple[str, ...]
     plot: Markup
     plot_note: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,15 @@ def board_view(board: Board, anchor: str, hrefs: Mapping[str, str]) -> BoardView
         replace(row, mark=mark, below=below.label if mark else "")
         for row, mark, below in zip(rows, [*marks, None], [*rows[1:], rows[-1]], strict=True)
     ]
-    rows += _published(board, names)
+    published = _published(board, names)
+    rows += published
+    source = SOURCE if published else ""
     plot, plot_note = _plot(entries, figures[0] if figures else None, hrefs, lower)
     notes = (*board.mixed, *problems, *_not_held_out(board))
     title = TASKS.get(board.task, board.task)
-    return BoardView(anchor, board.task, title, board.dataset, figures, tuple(rows), notes, plot, plot_note)
+    return BoardView(
+        anchor, board.task, title, board.dataset, figures, tuple(rows), notes, plot, plot_note, source
+    )
 
 
 def ranked(board: Board) -> list[str]:

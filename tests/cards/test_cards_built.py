@@ -169,7 +169,7 @@ def test_runs_on_data_of_one_name_have_to_be_of_one_data(made):
         card_of(made, made.segment(), changed)
 
 
-def test_robustness_is_a_paired_change(made):
+def test_robustness_is_a_paired_change(made, tmp_path):
     worse = made.segment(values=(0.8, 0.4, 0.7, 0.0))
     worse["dataset"] |= {"name": "noisy", "sha256": "ee" * 32}
     noisy = read_run(made.write(worse, "noisy"))
@@ -177,6 +177,8 @@ def test_robustness_is_a_paired_change(made):
     row = next(r for r in rows_of(text, "noisy") if r[1] == "Dice")
     assert row[5] == "-0.100 [-0.100, -0.100], n 4"
     assert row[6] == "0.125"  # 2 of the 16 sign patterns are as far from 0
+    again = read_run(keep(noisy, tmp_path / "kept"))
+    assert card_of(made, made.segment(), robustness=[again]).readme == text
     with pytest.raises(RunError, match="no other run is of its task 'classify'"):
         card_of(made, made.segment(), robustness=[read_run(made.write(made.classify(), "c"))])
 

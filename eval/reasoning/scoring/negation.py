@@ -23,6 +23,7 @@ denial does not reach over the end of a sentence ("Bleeding? None.").
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -231,9 +232,10 @@ def _clauses(tokens: Sequence[str]) -> list[int]:
 def _parts(tokens: Sequence[str]) -> list[list[str]]:
     """Tokens cut before each comma, "and" and word that breaks a clause."""
     parts: list[list[str]] = [[]]
-    for token in tokens:
+    for token, following in itertools.zip_longest(tokens, tokens[1:], fillvalue=""):
         joined = parts[-1] and all(t in (COMMA, "and", "or") for t in parts[-1])
-        if token in _BREAKS or (token in (COMMA, "and") and not joined):
+        breaks = token in _BREAKS and (token, following) != ("if", "any")
+        if breaks or (token in (COMMA, "and") and not joined):
             parts.append([])
         parts[-1].append(token)
     return parts

@@ -127,6 +127,7 @@ def test_other_words_stay_apart(apart):
         ("Bleeding was ruled out", "-bleed"),
         ("The patient has ulcers and bleeding is absent", "+patient +ulcer -bleed"),
         ("The polyp does not bleed", "+polyp -bleed"),
+        ("The ulcer, if any, is not visible", "-ulcer -visibl"),
         ("Patients should be free of pain", "+patient -pain"),
         ("Don't take ibuprofen if you have ulcers", "-tak -ibuprofen +ulcer"),
         ("It is not contraindicated to take aspirin", "+tak +aspirin"),

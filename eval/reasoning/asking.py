@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...zoo.answerer import Answerer, Reply
-from ...zoo.errors import RunError, VoxzooError
+from ...zoo.errors import ModelError, RunError, VoxzooError
 from ..energy.items import ItemMeter
 from ..jsonlines import JsonLines
 from ..language.ahead import in_order
@@ -183,6 +183,8 @@ def _ask(model: Answerer, asking: Asking, alone: bool) -> _Given:
     start, cpu = time.perf_counter(), clock()
     given = model.answer(asking.question())
     seconds, spent = time.perf_counter() - start, clock() - cpu
+    if not isinstance(given, str | Reply):
+        raise ModelError(f"{model.name}: answered with {type(given).__name__}, expected a text")
     return _Given(Reply(given) if isinstance(given, str) else given, round(seconds, 6), spent)
 
 

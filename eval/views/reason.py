@@ -198,6 +198,7 @@ def _arm(name: str, arm: Mapping[str, Any]) -> str:
     if arm["pairs"]:
         header = ["first", "second", "conditions", "difference [95 % CI]", "permutation p", "Holm p"]
         parts.append(markdown.table(header, [_pair(pair) for pair in arm["pairs"]], left=2))
+        parts.append("Differences of recall, means over conditions; Holm adjusts the permutation test.")
     else:
         parts.append(f"No pairs: {arm['no_pairs']}.")
     return "\n\n".join(parts)

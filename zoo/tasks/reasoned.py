@@ -13,6 +13,7 @@ An answered or cut section has its text; the others have none, so that they scor
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,19 +137,20 @@ _Pairs = list[tuple[str, Any]]
 
 
 def _whole_object(text: str, sections: Sequence[str]) -> tuple[_Pairs, bool] | None:
-    """The pairs of the first closed JSON object that has a section, and whether words stand around it."""
+    """The pairs of the closed JSON object with the most sections, and whether words stand around it."""
     decoder = json.JSONDecoder(strict=False, object_pairs_hook=_Object)
-    for number, match in enumerate(re.finditer(r"\{", text)):
-        if number == _MOST_BRACES:
-            break
+    best: tuple[_Pairs, bool] | None = None
+    most = 0
+    for match in itertools.islice(re.finditer(r"\{", text), _MOST_BRACES):
         try:
             found, end = decoder.raw_decode(text, match.start())
         except (ValueError, RecursionError):
             continue
-        if isinstance(found, _Object) and any(_section(name, sections) for name, _ in found.pairs):
-            around = text[: match.start()] + text[end:]
-            return found.pairs, bool(around.strip())
-    return None
+        names = {_section(name, sections) for name, _ in found.pairs} - {None}
+        if len(names) > most:
+            most = len(names)
+            best = found.pairs, bool((text[: match.start()] + text[end:]).strip())
+    return best
 
 
 class _Object:

@@ -163,7 +163,8 @@ def settle_scorers(text: str) -> tuple[str | TextScorer, ...]:
 
     Raises:
         UsageError: an unknown name.
-        ModelError, MissingDependencyError: a model that scores cannot be opened.
+        ModelError: a model that scores cannot be opened.
+        MissingDependencyError: the library of a score, or what a model runs in, is not installed.
 
     Example:
         >>> settle_scorers("rouge_l, chrf"), settle_scorers("none")
@@ -171,6 +172,7 @@ def settle_scorers(text: str) -> tuple[str | TextScorer, ...]:
     """
     from .scoring import section
     from .scoring.entailment import open_scorer
+    from .scoring.lexical import check_installed
 
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["none"]:
@@ -181,6 +183,7 @@ def settle_scorers(text: str) -> tuple[str | TextScorer, ...]:
             raise UsageError(f"--scorers: got {name!r}, expected some of {known}")
     if not names or len(set(names)) < len(names):
         raise UsageError(f"--scorers: got {text!r}, expected some of {known}, each once")
+    check_installed(name for name in names if name in section.LEXICAL)
     return tuple(name if name in section.LEXICAL else open_scorer(name) for name in names)
 
 

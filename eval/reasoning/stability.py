@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,11 +20,12 @@ from numpy.typing import NDArray
 
 from ...zoo.errors import InputError
 from .. import stats
-from .scoring.lexical import chrf
+from .scoring.lexical import PIP, chrf, is_installed
 
 __all__ = ["FIGURES", "Answered", "Figure", "likeness", "stability", "stability_record"]
 
 ONE_REPEAT, ONE_PROMPT, NO_ANSWER = "one repeat", "one prompt", "no answers to compare"
+NO_LIBRARY = f"sacrebleu is not installed: {PIP}"
 _Pairs: TypeAlias = list[tuple["Answered", "Answered"]]
 Likeness: TypeAlias = Callable[[str, str], float]
 
@@ -91,7 +93,7 @@ def stability(
     rows: Iterable[Answered],
     *,
     units: Mapping[str, str] | None = None,
-    alike: Likeness = likeness,
+    alike: Likeness | None = None,
     seed: int = 0,
 ) -> dict[str, Figure]:
     """How stable one model's reasoning is.
@@ -112,23 +114,23 @@ def stability(
     Args:
         rows: of one model; every prompt as often as one likes.
         units: item -> what it belongs to (its condition), the unit of the bootstrap; default: the item.
-        alike: of two texts -> 0 to 1.
+        alike: of two texts -> 0 to 1; default ``likeness``, where ``sacrebleu`` is installed.
         seed: of the bootstrap.
 
     Raises:
         InputError: of several models, an answer twice, or key points that differ in number.
-        MissingDependencyError: ``sacrebleu`` is not installed.
 
     Example:
         >>> rows = [Answered("m", "i", "without", prompt, 0, hits, 0.5, "same words")
         ...         for prompt, hits in (("plain", (True, False)), ("formal", (True, True)))]
-        >>> found = stability(rows)
+        >>> found = stability(rows, alike=lambda a, b: float(a == b))
         >>> found["flips_between"].value, found["flips_between"].n, found["likeness_between"].value
         (0.5, 2, 1.0)
         >>> found["flips_within"]
         Figure(value=None, n=0, ci95=None, reason='one repeat')
     """
     groups = _grouped(rows)
+    alike = alike or (likeness if is_installed("chrf") else None)
     parts: dict[str, _Sum] = {name: _Sum(seed) for name in FIGURES}
     for (item, _), prompts in groups.items():
         unit = (units or {}).get(item, item)
@@ -143,9 +145,12 @@ def stability(
             parts["flips_between"].add(unit, _differ([_majority(told) for told in prompts.values()]))
         for name, pairs in (("within", within), ("between", between)):
             parts[f"flip_rate_{name}"].add(unit, _turned(pairs))
-            parts[f"likeness_{name}"].add(unit, _alike(pairs, alike))
-    answers = bool(groups)
-    return {name: part.figure(_reason(name, answers, groups)) for name, part in parts.items()}
+            if alike is not None:
+                parts[f"likeness_{name}"].add(unit, _alike(pairs, alike))
+    reasons = {name: _reason(name, groups) for name in parts}
+    if alike is None:
+        reasons |= {name: NO_LIBRARY for name in parts if name.startswith("likeness")}
+    return {name: part.figure(reasons[name]) for name, part in parts.items()}
 
 
 FIGURES = (
@@ -164,7 +169,7 @@ def stability_record(
     sections: Mapping[str, str],
     *,
     units: Mapping[str, str] | None = None,
-    alike: Likeness = likeness,
+    alike: Likeness | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """``details["stability"]`` of a results file: all figures of one model, together and by section.
@@ -187,15 +192,10 @@ def stability_record(
     lacking = [row.item for row in rows if row.item not in sections]
     if lacking:
         raise InputError(f"item {lacking[0]!r}: got no section for it")
-    known: dict[tuple[str, str], float] = {}
-
-    def remembered(first: str, second: str) -> float:
-        if (first, second) not in known:
-            known[first, second] = alike(first, second)
-        return known[first, second]
+    alike = lru_cache(maxsize=None)(alike or likeness) if alike or is_installed("chrf") else None
 
     def figures(some: Sequence[Answered]) -> dict[str, Any]:
-        found = stability(some, units=units, alike=remembered, seed=seed)
+        found = stability(some, units=units, alike=alike, seed=seed)
         return {name: figure.record() for name, figure in found.items()}
 
     return {
@@ -260,8 +260,8 @@ def _grouped(rows: Iterable[Answered]) -> _Groups:
     return groups
 
 
-def _reason(name: str, answers: bool, groups: _Groups) -> str:
-    if not answers:
+def _reason(name: str, groups: _Groups) -> str:
+    if not groups:
         return NO_ANSWER
     if name.endswith("within"):
         several = any(len(told) > 1 for prompts in groups.values() for told in prompts.values())

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from ....zoo.errors import MissingDependencyError
+from ....zoo.runtimes.base import package_found
 
-__all__ = ["PIP", "chrf", "rouge_l"]
+__all__ = ["PIP", "check_installed", "chrf", "is_installed", "rouge_l"]
 
 PIP = 'pip install "voxzoo[reason]"'
+PACKAGES = {"rouge_l": ("ROUGE-L", "rouge_score"), "chrf": ("chrF", "sacrebleu")}
+"""Score -> its name for people, the package that computes it."""
+
+
+def is_installed(name: str) -> bool:
+    """Whether the library of a score ("rouge_l", "chrf") is there; nothing is imported."""
+    return package_found(PACKAGES[name][1])
+
+
+def check_installed(names: Iterable[str]) -> None:
+    """See that scores can be computed, before anything is asked.
+
+    Args:
+        names: "rouge_l", "chrf".
+
+    Raises:
+        MissingDependencyError: a library is not installed; the message has the pip line.
+    """
+    for name in names:
+        if not is_installed(name):
+            raise MissingDependencyError(
+                f"{PACKAGES[name][0]} needs {PACKAGES[name][1].replace('_', '-')}: {PIP}"
+            )
 
 
 def rouge_l(text: str, gold: str) -> float:
@@ -62,17 +87,15 @@ def chrf(text: str, gold: str) -> float:
 
 @lru_cache(maxsize=1)
 def _rouge() -> Any:
-    try:
-        from rouge_score.rouge_scorer import RougeScorer
-    except ImportError as error:
-        raise MissingDependencyError(f"ROUGE-L needs rouge-score: {PIP}") from error
+    check_installed(["rouge_l"])
+    from rouge_score.rouge_scorer import RougeScorer
+
     return RougeScorer(["rougeL"], use_stemmer=True)
 
 
 @lru_cache(maxsize=1)
 def _chrf() -> Any:
-    try:
-        from sacrebleu.metrics.chrf import CHRF
-    except ImportError as error:
-        raise MissingDependencyError(f"chrF needs sacrebleu: {PIP}") from error
+    check_installed(["chrf"])
+    from sacrebleu.metrics.chrf import CHRF
+
     return CHRF()

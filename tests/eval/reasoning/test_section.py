@@ -1,6 +1,5 @@
 """Scores of a section: libraries beside hand-derived values, statuses, models that bear claims out."""
 
-import builtins
 from collections import Counter
 
 import pytest
@@ -9,6 +8,7 @@ from voxzoo.eval.reasoning.benchmark import Item, KeyPoint
 from voxzoo.eval.reasoning.scoring import lexical
 from voxzoo.eval.reasoning.scoring.entailment import open_scorer
 from voxzoo.eval.reasoning.scoring.section import score_section
+from voxzoo.eval.reasoning.settling import settle_scorers
 from voxzoo.zoo.errors import MissingDependencyError, ModelError, ModelNotFoundError, UsageError
 
 POINTS = (KeyPoint("k1", "stop smoking"), KeyPoint("k2", "regular exercise", ("stay active",)))
@@ -56,20 +56,14 @@ def test_rouge_l_by_hand():
     assert lexical.rouge_l("", "stop") == lexical.rouge_l("stop", "") == 0
 
 
-@pytest.mark.parametrize(("name", "module"), [("rouge_l", "rouge_score"), ("chrf", "sacrebleu")])
-def test_a_missing_library_is_named(monkeypatch, name, module):
-    real = builtins.__import__
-
-    def without(wanted, *args, **more):
-        if wanted.partition(".")[0] == module:
-            raise ImportError(wanted)
-        return real(wanted, *args, **more)
-
+@pytest.mark.parametrize(("name", "package"), [("rouge_l", "rouge-score"), ("chrf", "sacrebleu")])
+def test_a_missing_library_is_named_before_anything_is_asked(monkeypatch, name, package):
     lexical._rouge.cache_clear()
     lexical._chrf.cache_clear()
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingDependencyError, match=r'pip install "voxzoo\[reason\]"'):
-        score_section("Stop smoking.", ITEM, (name,))
+    monkeypatch.setattr(lexical, "package_found", lambda wanted: wanted != package.replace("-", "_"))
+    for attempt in (lambda: settle_scorers(name), lambda: score_section("Stop smoking.", ITEM, (name,))):
+        with pytest.raises(MissingDependencyError, match=rf'{package}: pip install "voxzoo\[reason\]"'):
+            attempt()
     assert score_section("Stop smoking.", ITEM, ()).recall == 0.5
 
 

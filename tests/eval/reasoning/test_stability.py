@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from voxzoo.eval.language.compare import holm, permutation_test
 from voxzoo.eval.reasoning.ranks import paired_tests, rank_stability
+from voxzoo.eval.reasoning.scoring import lexical
 from voxzoo.eval.reasoning.stability import FIGURES, Answered, likeness, stability, stability_record
 from voxzoo.zoo.errors import InputError
 
@@ -135,6 +136,16 @@ def test_likeness_is_chrf_both_ways():
     assert likeness("abc", "xyz") == likeness("abc", "") == 0
 
 
+def test_without_the_library_likeness_says_so(monkeypatch):
+    monkeypatch.setattr(lexical, "package_found", lambda package: False)
+    for found in (stability(TWO), stability([])):
+        assert found["likeness_within"].value is None
+        assert found["likeness_within"].reason == 'sacrebleu is not installed: pip install "voxzoo[reason]"'
+    assert stability(TWO)["flips_within"].value == 0.5
+    record = stability_record(TWO, {"i": "causes"})
+    assert record["all"]["likeness_between"]["reason"].startswith("sacrebleu")
+
+
 def test_the_record_by_section():
     told = TWO + rows({"plain": [((YES,), "a")], "formal": [((NO,), "b")]}, item="j")
     record = stability_record(told, {"i": "causes", "j": "treatment"}, alike=exact)
@@ -180,7 +191,8 @@ def test_of_any_answers(told):
 @given(HITS, st.integers(2, 3), st.integers(2, 3))
 @settings(max_examples=10, deadline=None)
 def test_the_same_answer_always_never_flips(hits, prompts, repeats):
-    found = stability(rows({f"p{n}": [(hits, "a")] * repeats for n in range(prompts)}))
+    told = rows({f"p{n}": [(hits, "a")] * repeats for n in range(prompts)})
+    found = stability(told, alike=likeness)
     assert [found[name].value for name in FIGURES] == [0, 0, 0, 0, 1, 1]
 
 

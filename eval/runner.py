@@ -158,6 +158,8 @@ def evaluate(
 
 def prepare_run(model: Any, data: Any, options: Options) -> Run | LanguageRun:
     """Load the models and open the dataset; nothing is computed or written."""
+    if options.task == "reason":
+        raise UsageError("task reason: needs a benchmark: voxzoo.eval.reasoning.evaluate_reasoning")
     if options.parquet:
         tables.require_parquet()
     if is_language(model, options.task):

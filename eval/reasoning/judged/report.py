@@ -50,10 +50,10 @@ def _head(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _settings(record: Mapping[str, Any]) -> Iterator[list[str]]:
+    for setting, reason in record["not_measured"].items():
+        yield ["", f"{_TITLES[setting]}: not measured, {reason}."]
     for setting, judges in record["settings"].items():
-        n = next(iter(judges.values()), {}).get("n")
-        if n is None:
-            continue
+        n = next(iter(judges.values()))["n"]
         majority = max(n["wrong"], n["sentences"] - n["wrong"]) / n["sentences"]
         yield [
             "",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ....zoo.errors import UsageError
+from ....zoo.errors import InputError, UsageError
 from ...environment import code_version
 from .alignment import Rarity
 from .golds import SETTINGS, golds
@@ -92,14 +92,25 @@ def judge(
         resamples: of the bootstrap.
 
     Returns:
-        What the file holds: ``data``, ``split``, ``settings`` {setting: {scorer: ``measure``'s record}}.
+        What the file holds: ``data``, ``split``, ``settings`` {setting: {scorer: ``measure``'s record}},
+        ``not_measured`` {setting: why}.
 
     Raises:
         UsageError: a name or setting that does not exist.
-        InputError: a half without right or without wrong sentences.
+        InputError: no setting has right and wrong sentences in both halves.
     """
     plan = Plan.of(data, seed)
+    if not names and not models:
+        raise UsageError(f"scorer: none given, expected some of {', '.join(NAMES)}")
     judges = {**{name: scorer(name, plan.rarity) for name in names}, **(models or {})}
+    found, reasons = {}, {}
+    for setting in dict.fromkeys(settings):
+        try:
+            found[setting] = dict(_measured(plan, setting, judges, resamples))
+        except InputError as error:
+            reasons[setting] = str(error)
+    if not found:
+        raise InputError("; ".join(f"{setting}: {reason}" for setting, reason in reasons.items()))
     return {
         "schema": SCHEMA,
         "code_version": code_version(),
@@ -107,9 +118,8 @@ def judge(
         "split": {"seed": seed, "choosing": sum(plan.half.values()), "images": len(plan.half)},
         "bootstrap": {"unit": "image", "resamples": resamples, "seed": seed},
         ALIGNED: dict(COEFFICIENTS),
-        "settings": {
-            setting: dict(_measured(plan, setting, judges, resamples)) for setting in dict.fromkeys(settings)
-        },
+        "settings": found,
+        "not_measured": reasons,
     }
 
 

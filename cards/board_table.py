@@ -16,7 +16,7 @@ from .published import AGAIN, MARK, published_rows
 from .runs import Board, Run
 
 BEGIN, END = "<!-- zoo-card table -->", "<!-- /zoo-card table -->"
-TAIL = ("n", "missing", "empty", "ms per slice", "J per slice")
+COUNTS = ("n", "missing", "empty")
 
 
 def boards_text(boards: Sequence[Board], published: bool = False) -> str:
@@ -38,13 +38,18 @@ def _board(board: Board, published: bool) -> str:
     ]
     rows += [_trivial(name, scores, names) for name, scores in _baselines(board).items()]
     rows += _published(board.task, list(board.runs.values()), names) if published else []
-    header = ["model", *(_title(first, name) for name in names), *TAIL]
+    header = ["model", *(_title(first, name) for name in names), *COUNTS, *_cost_titles(first)]
     lines = [
         f"**{as_markdown(board.dataset)}: {as_markdown(board.task)}**",
         table(header, rows),
         _note(first),
     ]
     return "\n\n".join([*lines, *(f"NOT THE SAME: {as_markdown(line)}" for line in board.mixed)])
+
+
+def _cost_titles(run: Run) -> tuple[str, str]:
+    unit = run.unit.rpartition(" ")[2]
+    return f"ms per {unit}", f"J per {unit}"
 
 
 def _rank(run: Run, name: str) -> float:
@@ -105,7 +110,7 @@ def _published(task: str, runs: Sequence[Run], names: Sequence[str]) -> list[lis
     return out
 
 
-_NO_TAIL = [""] * len(TAIL)
+_NO_TAIL = [""] * (len(COUNTS) + 2)
 
 
 def _nan(value: float | None) -> float:

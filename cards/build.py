@@ -17,20 +17,22 @@ from ..zoo.specs import LicenceSpec
 from . import metadata
 from .answers import answers_section
 from .bench import Bench, bench_section
+from .energy import SLICE
 from .markdown import MEAN, bullets, code, inline_code, mean_of, statement, table
 from .names import as_markdown, slug
 from .published import published_table
+from .reasoning import reasoning_section
 from .rerun import rerun_command
 from .result_sections import (
-    COST_HEADER,
     confusion_table,
     cost_notes,
-    cost_row,
+    cost_table,
     data_lines,
     failures,
     figures_table,
     policy_line,
     subgroup_table,
+    unit_of,
 )
 from .robustness import robustness_table
 from .runs import Run, labelled, same
@@ -225,7 +227,7 @@ def _training(subject: Subject) -> str:
 def _partition(subject: Subject) -> str:
     sizes = [
         f"**Tested on {as_markdown(_data_title(subject, run))}:** "
-        + plural(run.scores.counts.get("patients", 0), "patient")
+        + plural(run.scores.counts.get("patients", 0), unit_of(run, "patient"))
         for run in subject.runs
     ]
     return _stated_section(subject.stated, "Partition", list(dict.fromkeys(sizes)))
@@ -257,7 +259,7 @@ def _run_section(subject: Subject, label: str, run: Run) -> str:
     ]
     for title, text in (
         ("Confusion", confusion_table(run)),
-        ("Answers", answers_section(run)),
+        ("Answers", answers_section(run) or reasoning_section(run)),
         ("Subgroups", subgroup_table(run)),
         ("Failure cases", failures(run)),
     ):
@@ -279,9 +281,12 @@ def _figures(figures: Mapping[str, str]) -> str:
 
 def _cost(subject: Subject, runs: Mapping[str, Run], bench: Bench | None) -> str:
     lines = [statement(f.title, subject.stated[f.key]) for f in FIELDS if f.section == "Cost"]
-    rows = [cost_row(label, run) for label, run in runs.items()]
+    units = {run.unit: {k: r for k, r in runs.items() if r.unit == run.unit} for run in runs.values()}
     notes = dict.fromkeys(note for run in runs.values() for note in cost_notes(run))
-    costs = [table(COST_HEADER, rows, left=3), PER_SLICE, *notes] if rows else []
+    costs = []
+    for unit, some in units.items():
+        costs += [cost_table(some), *([PER_SLICE] if unit == SLICE else [])]
+    costs += notes
     if bench is not None:
         costs.append(f"### Benchmark\n\n{bench_section(bench, subject.content_sha256)}")
     return "\n\n".join(["## Time, energy, CO2", *costs, bullets(lines)])

@@ -12,6 +12,8 @@ from ..eval.energy.reading import Energy as Reading
 from ..eval.results import Results
 from ..zoo.errors import RunError
 
+SLICE, ANSWER = "axial slice", "answer"
+
 
 @dataclass(frozen=True)
 class Energy:
@@ -23,9 +25,10 @@ class Energy:
         method: by which meter or formula.
         measured: whether a sensor was read; False for an estimate.
         covers: what was metered.
-        per_slice, low_per_slice, high_per_slice: joules per axial slice; None where not known.
-        grams_per_slice: of CO2 equivalents per axial slice; None where not known.
+        per_slice, low_per_slice, high_per_slice: joules per ``unit``; None where not known.
+        grams_per_slice: of CO2 equivalents per ``unit``; None where not known.
         grid: the electricity that the CO2 was computed with, in words; "" where it was not.
+        unit: "axial slice"; "answer" where nothing is shown.
     """
 
     joules: float
@@ -39,6 +42,7 @@ class Energy:
     high_per_slice: float | None = None
     grams_per_slice: float | None = None
     grid: str = ""
+    unit: str = SLICE
 
     @property
     def kind(self) -> str:
@@ -60,11 +64,13 @@ def energy_of(results: Results, source: str) -> Energy | None:
 
 
 def _energy(plain: Mapping[str, Any]) -> Energy:
-    whole, each = Reading.from_dict(plain), Reading.from_dict(plain["per_axial_slice"])
+    by_answer = plain.get("unit") == ANSWER  # each answer stands as a patient of its own then
+    whole = Reading.from_dict(plain)
+    each = Reading.from_dict(plain["per_patient" if by_answer else "per_axial_slice"])
     for one in (whole, each):
         if one.joules is not None:
             _check(one)
-    thousand = plain["gco2e_per_1000_slices"]["grams"]
+    grams = plain["gco2e_per_patient" if by_answer else "gco2e_per_1000_slices"]["grams"]
     return Energy(
         whole.joules or 0.0,
         whole.low or 0.0,
@@ -75,8 +81,9 @@ def _energy(plain: Mapping[str, Any]) -> Energy:
         each.joules,
         each.low,
         each.high,
-        None if thousand is None else float(thousand) / 1000,
-        str(Grid(**plain["grid"])) if thousand is not None else "",
+        None if grams is None else float(grams) / (1 if by_answer else 1000),
+        str(Grid(**plain["grid"])) if grams is not None else "",
+        ANSWER if by_answer else SLICE,
     )
 
 

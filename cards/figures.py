@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..eval.names import DISTANCES, FOREGROUND, METRICS, OVERLAPS, split_name
 
+REASON = "reason"
+ARMS = {
+    "predicted": "told a classifier's finding",
+    "true": "told the true finding",
+    "without": "told nothing",
+}
+"""Arms of the task reason: what the prompt says about the finding."""
+REASONED = {
+    "recall": "share of key points that are stated; 0 without an answer",
+    "precision": "share of sentences that the gold bears out; 0 without an answer",
+    "contradictions": "key points that are denied",
+    "forbidden": "forbidden points that are stated",
+    "rouge_l": "ROUGE-L with the gold: words in common, in order",
+    "chrf": "chrF with the gold: characters in common",
+}
+_ARM = re.compile(
+    r"(?P<base>.+?)_(?P<arm>predicted|true|without)(?:_minus_(?P<second>[a-z]+)|_(?P<section>.+))?"
+)
 REGIONS = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
 HEADLINE = {
     "segment": ("dice", "hd95", "nsd"),
@@ -16,6 +35,9 @@ HEADLINE = {
     "center": ("in_box", "euclid_p95"),
     "box": ("dice", "iou", "hd95"),
     "polygon": ("dice", "iou", "hd95"),
+    REASON: tuple(
+        f"{base}_{arm}" for base in ("recall", "precision") for arm in ("predicted", "true", "without")
+    ),
 }
 """Task -> the figures of a leaderboard, the deciding one first."""
 _TITLES = {
@@ -98,11 +120,40 @@ def figure(task: str, name: str, options: Mapping[str, Any] | None = None) -> Fi
         >>> f.title, f.unit, f.better, f.definition
         ('HD95, enhancing tumour', 'mm', 'lower', 'preset medpy, empty masks: penalty')
     """
+    if task == REASON and (found := _ARM.fullmatch(name)):
+        return _reasoned(name, found)
     base, part = _parts(task, name)
     title = _TITLES.get(base, base.replace("_", " ")) + (f", {REGIONS.get(part, part)}" if part else "")
     known = base in METRICS or base in _TITLES or base in ("accuracy", *_CLASS_FIGURES, "specificity")
     better = "" if base in _NEITHER or not known else "lower" if base in _LOWER else "higher"
     return Figure(name, title, _unit(task, base), better, _definition(task, base, options or {}))
+
+
+def _reasoned(name: str, found: re.Match[str]) -> Figure:
+    """Of the task reason: which figure, in which arm, of which section, or how much more than in another arm.
+
+    Example:
+        >>> figure("reason", "recall_true_causes").title, figure("reason", "recall_true_minus_without").title
+        ('recall, told the true finding: causes', 'gain of recall: true minus without')
+    """
+    base, arm, second, section = found.group("base", "arm", "second", "section")
+    words = {"rouge_l": "ROUGE-L", "chrf": "chrF"}.get(base, base.replace("_", " "))
+    title = f"{words}, {ARMS[arm]}" + (f": {section}" if section else "")
+    if second:
+        title = f"gain of {words}: {arm} minus {second}"
+    better = "lower" if base in ("contradictions", "forbidden") else "higher"
+    return Figure(name, title, "", better, REASONED.get(base, "as its scorer says"))
+
+
+def arm_of(name: str) -> tuple[str, str, str] | None:
+    """(figure, arm, section) of a figure of the task reason; None for gains and anything else.
+
+    Example:
+        >>> arm_of("recall_true_follow-up"), arm_of("rouge_l_without"), arm_of("recall_true_minus_without")
+        (('recall', 'true', 'follow-up'), ('rouge_l', 'without', ''), None)
+    """
+    found = _ARM.fullmatch(name)
+    return None if found is None or found["second"] else (found["base"], found["arm"], found["section"] or "")
 
 
 def headline(task: str, names: Mapping[str, object]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from .subject import Subject
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
-PIPELINES = {"segment": "image-segmentation", "classify": "image-classification"}
+PIPELINES = {"segment": "image-segmentation", "classify": "image-classification", "reason": "text-generation"}
 PROMPTED = "image-text-to-text"
 UNPUBLISHED = "unpublished"
 """Owner, in ``.eval_results``, of datasets that are not on the Hub; such entries are never uploaded."""
@@ -202,10 +202,10 @@ def _own(subject: Subject) -> Mapping[str, Any]:
     for run in subject.runs:
         energy = run.energy
         if energy is not None and energy.per_slice is not None:
-            grams = energy.grams_per_slice
+            grams, unit = energy.grams_per_slice, energy.unit.rpartition(" ")[2]
             facts["inference"] = {
-                "joules_per_slice": round(energy.per_slice, 6),
-                "co2_grams_per_slice": None if grams is None else round(grams, 9),
+                f"joules_per_{unit}": round(energy.per_slice, 6),
+                f"co2_grams_per_{unit}": None if grams is None else round(grams, 9),
                 "measured": energy.measured,
                 "method": visible(energy.method),
             }

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..zoo.errors import VoxzooError
 from ..zoo.tasks.prompt import prompt_task
+from .figures import REASON
 from .names import visible, without_folders
 from .runs import Run
 
+EXAMPLE = "example"
+"""The benchmark of the task reason that voxzoo brings."""
 _FLAGS = {
     "preset": ("--preset", "metrics-reloaded"),
     "empty": ("--empty", "penalty"),
@@ -31,6 +34,8 @@ def rerun_command(run: Run) -> str:
         >>> flags({"preset": "medpy", "seed": 0})
         ['--preset', 'medpy']
     """
+    if run.task == REASON:
+        return _reason_command(run)
     words = ["zoo-eval", "--model", _model(run)]
     if run.is_language:
         words += ["--task", run.task]
@@ -40,6 +45,25 @@ def rerun_command(run: Run) -> str:
     precision = ran.get("precision") if not run.is_language or ran.get("name") == "transformers" else None
     if precision not in (None, "fp32", "none", ""):
         words += ["--precision", str(precision)]
+    return _quoted(words)
+
+
+def _reason_command(run: Run) -> str:
+    options, found = run.results.options, run.details.get("classifier")
+    words = ["zoo-eval", "--task", REASON, "--model", _model(run)]
+    words += ["--benchmark", run.dataset if run.dataset == EXAMPLE else "FILE"]
+    if isinstance(found, Mapping):
+        words += ["--classifier", str(found.get("name", "")), "--data", "DATA"]
+    words += ["--arms", ",".join(map(str, options.get("arms") or ()))]
+    prompts = [str(name) for name in options.get("prompts") or ()]
+    words += ["--prompt", prompts[0] if len(prompts) == 1 else "all"]
+    words += ["--repeats", str(options.get("repeats", 1))]
+    for name, flag in (("new_tokens", "--new-tokens"), ("temperature", "--temperature"), ("seed", "--seed")):
+        words += [flag, f"{options[name]:g}"] if options.get(name) else []
+    return _quoted(words)
+
+
+def _quoted(words: Sequence[str]) -> str:
     return " ".join(
         word if word in ("DATA", "FILE") else shlex.quote(visible(word)) for word in [*words, "--out", "RUN"]
     )

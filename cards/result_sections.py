@@ -9,8 +9,10 @@ from ..eval.records import FAILED, SCORED, CaseRecord
 from ..eval.results import Scores
 from ..eval.stats import RESAMPLES
 from ..eval.views.common import number, plural, some
+from .figures import REASON
 from .markdown import DASH, MEAN, Md, bullets, inline_code, interval, mean_of, rounded, table
 from .names import as_markdown, without_folders
+from .reasoning import whole_figures
 from .runs import Run
 from .stated import NOT_STATED
 from .subgroups import SIZE, SIZES_ML, Group, subgroups
@@ -22,7 +24,7 @@ WORST = 5
 def data_lines(run: Run, title: str = "", note: str = "") -> list[str]:
     """Which data, how much of it, under which terms."""
     data, counts = run.results.dataset, run.scores.counts
-    shown = [(key, word) for key, word in _COUNTED if counts.get(key)]
+    shown = [(key, unit_of(run, word)) for key, word in _COUNTED if counts.get(key)]
     if counts.get("cases") == counts.get("patients"):
         shown = [(key, word) for key, word in shown if key != "cases"]
     some_counts = [plural(counts[key], word) for key, word in shown]
@@ -35,6 +37,12 @@ def data_lines(run: Run, title: str = "", note: str = "") -> list[str]:
     return lines + ([f"**Note:** {as_markdown(note)}"] if note else []) + [_held_out(run)]
 
 
+def unit_of(run: Run, word: str) -> str:
+    """What the task reason calls it: its cases are items of a benchmark, its patients conditions."""
+    return _REASONED.get(word, word) if run.task == REASON else word
+
+
+_REASONED = {"patient": "condition", "case": "item", "case without a prediction": "item without an answer"}
 _COUNTED = (
     ("patients", "patient"),
     ("cases", "case"),
@@ -60,10 +68,10 @@ def figures_table(run: Run) -> str:
     baselines = list(run.baselines)
     header = ["figure", MEAN, "n", "missing", "empty", "undefined", "definition", *baselines]
     rows = []
-    for name, figure in run.figures.items():
+    for name in whole_figures(run):
         if run.task == "segment" and _repeats(run.scores, name):
             continue
-        about = run.figure(name)
+        about, figure = run.figure(name), run.figures[name]
         title = about.title + (f", {about.unit}" if about.unit else "") + _ARROWS[about.better]
         beside = [mean_of(run.baselines[base].aggregate.get(name)) for base in baselines]
         undefined = run.scores.undefined.get(name, 0)
@@ -83,10 +91,10 @@ def _repeats(scores: Scores, name: str) -> bool:
 def policy_line(run: Run) -> str:
     """By which rules misses, empties and intervals came about."""
     options = run.results.options
-    unit = "cases" if run.task == "classify" else "patients"
+    unit = {"classify": "cases", REASON: "items"}.get(run.task, "patients")
     return (
         f"n counts {unit}; one without a prediction counts as a failure of the model, never as absent. "
-        "Intervals: 95 %, bias-corrected and accelerated bootstrap over patients "
+        f"Intervals: 95 %, bias-corrected and accelerated bootstrap over {unit_of(run, 'patient')}s "
         f"({RESAMPLES} resamples, seed {as_markdown(options.get('seed', 0))}). "
         f"Code version {inline_code(str(run.results.code_version))}. "
         + (f"Rules: {as_markdown(run.rules)}." if run.definition else "")
@@ -217,13 +225,17 @@ def cost_notes(run: Run) -> list[str]:
     return [as_markdown(note) for note in (about, f"CO2 by {energy.grid}." if energy.grid else "") if note]
 
 
-COST_HEADER = (
-    "run",
-    "runtime",
-    "hardware",
-    "s per patient",
-    "s per axial slice",
-    Md("J per axial slice [band]"),
-    "energy is",
-    "g CO2e per axial slice",
-)
+def cost_table(rows: Mapping[str, Run]) -> str:
+    """Time and energy of runs that are all by axial slice, or all by answer."""
+    unit = next(iter(rows.values())).unit
+    header = (
+        "run",
+        "runtime",
+        "hardware",
+        "s per patient",
+        f"s per {unit}",
+        Md(f"J per {unit} [band]"),
+        "energy is",
+        f"g CO2e per {unit}",
+    )
+    return table(header, [cost_row(label, run) for label, run in rows.items()], left=3)

@@ -19,12 +19,12 @@ from ..eval.records import CaseRecord
 from ..eval.results import SCHEMA, Results, Scores
 from ..zoo.errors import RunError, UsageError
 from ..zoo.tasks.prompt import PROMPT_TASKS
-from .energy import Energy, energy_of
-from .figures import Figure, figure, headline
+from .energy import ANSWER, SLICE, Energy, energy_of
+from .figures import REASON, Figure, figure, headline
 
 RESULTS = "results.json"
 RULES = ("protocol", "parser", "vote", "no_slices", "slices", "unanswered", "pooling", "quirks", "empty")
-DEFINITIONS = {"segment": ("preset", "empty", "tolerance_mm"), "classify": ()}
+DEFINITIONS = {"segment": ("preset", "empty", "tolerance_mm"), "classify": (), REASON: ("prompts", "scorers")}
 """Task -> the options that define its figures; of prompt tasks ``RULES``."""
 
 
@@ -125,8 +125,15 @@ class Run:
 
     @property
     def seconds_per_slice(self) -> float | None:
-        """Wall seconds per axial slice; None where nothing was timed."""
+        """Wall seconds per ``unit``; None where nothing was timed."""
+        if self.unit == ANSWER:
+            return _positive(self.details.get("seconds_per_answer"))
         return _positive(self.scores.times.get("seconds_per_axial_slice"))
+
+    @property
+    def unit(self) -> str:
+        """What time and energy are given for: an axial slice; an answer where nothing is shown."""
+        return ANSWER if self.task == REASON else SLICE
 
     @property
     def seconds_per_patient(self) -> float | None:

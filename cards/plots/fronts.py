@@ -74,9 +74,9 @@ def pareto(
     best = front(points, lower)
     ax.plot([p.cost for p in best], [p.value for p in best], "--", color=theme_of(theme).ink, lw=1, zorder=1)
     cost = "J" if by_energy else "ms"
-    _axes(ax, cost, title_of(first, name), points, theme)
+    _axes(ax, cost, first.unit, title_of(first, name), points, theme)
     absent = [label for label, point in known.items() if point is None]
-    _label(figure, board.dataset, title_of(first, name), cost, points, absent, theme)
+    _label(figure, board.dataset, title_of(first, name), f"{cost} per {first.unit}", points, absent, theme)
     return figure
 
 
@@ -136,12 +136,12 @@ def _dot(ax: Axes, index: int, point: Point, theme: str) -> None:
     )  # fmt: skip
 
 
-def _axes(ax: Axes, cost: str, title: str, points: Sequence[Point], theme: str) -> None:
+def _axes(ax: Axes, cost: str, unit: str, title: str, points: Sequence[Point], theme: str) -> None:
     costs = [p.cost for p in points]
     if min(costs) > 0:
         ax.set_xscale("log")
     ax.margins(x=0.25, y=0.15)
-    words = "energy, J per axial slice" if cost == "J" else "time, ms per axial slice"
+    words = f"energy, J per {unit}" if cost == "J" else f"time, ms per {unit}"
     ax.set_xlabel(f"{words} (log)" if min(costs) > 0 else words)
     ax.set_ylabel(title)
     dress(ax, theme)
@@ -157,8 +157,7 @@ def _label(
     theme: str,
 ) -> None:
     words = [
-        f"{p.label}: {number(p.value)} at {rounded(p.cost)} {cost} per slice"
-        + ("" if p.measured else " (estimated)")
+        f"{p.label}: {number(p.value)} at {rounded(p.cost)} {cost}" + ("" if p.measured else " (estimated)")
         for p in points
     ]
     missing = f"Not measured, so not drawn: {', '.join(absent)}." if absent else ""

@@ -18,6 +18,7 @@ from ...eval.views.common import number
 from ...zoo.errors import InputError, UsageError
 from ..figures import Figure, figure
 from ..published import published_rows
+from ..result_sections import unit_of
 from ..runs import Board, Run
 from .drawing import Dot, interval, pareto
 
@@ -32,6 +33,7 @@ TASKS = {
     "center": "Centres, asked in words",
     "box": "Boxes, asked in words",
     "polygon": "Polygons, asked in words",
+    "reason": "Reasoning, against gold key points",
 }
 
 
@@ -72,7 +74,11 @@ class Row:
 
 @dataclass(frozen=True)
 class BoardView:
-    """One table of the first page; ``source`` is that of published rows, "" where there are none."""
+    """One table of the first page.
+
+    ``source`` is that of published rows, "" where there are none; ``unit`` is what time and energy are given
+    for, ``people`` what intervals and tests are over.
+    """
 
     anchor: str
     task: str
@@ -84,6 +90,8 @@ class BoardView:
     plot: Markup
     plot_note: str
     source: str = ""
+    unit: str = "slice"
+    people: str = "patients"
 
 
 @dataclass(frozen=True)
@@ -126,9 +134,9 @@ def board_view(board: Board, anchor: str, hrefs: Mapping[str, str]) -> BoardView
     plot, plot_note = _plot(entries, figures[0] if figures else None, hrefs, lower)
     notes = (*board.mixed, *problems, *_not_held_out(board))
     title = TASKS.get(board.task, board.task)
-    return BoardView(
-        anchor, board.task, title, board.dataset, figures, tuple(rows), notes, plot, plot_note, source
-    )
+    first = next(iter(board.runs.values()))
+    told = (notes, plot, plot_note, source, first.unit.rpartition(" ")[2], unit_of(first, "patient") + "s")
+    return BoardView(anchor, board.task, title, board.dataset, figures, tuple(rows), *told)
 
 
 def ranked(board: Board) -> list[str]:
@@ -181,7 +189,7 @@ def _row(
     first = scores.aggregate.get(names[0]) if names else None
     energy = entry.run.energy if not entry.trivial else None
     per_slice = energy.per_slice if energy else None
-    seconds = scores.times.get("seconds_per_axial_slice")
+    seconds = scores.times.get("seconds_per_axial_slice") if entry.trivial else entry.run.seconds_per_slice
     counts = f"{first.n} / {first.missing} / {first.empty}" if first else ""
     joules = f"{per_slice:.3g} J, {energy.kind}" if energy and per_slice is not None else "not measured"
     href = "" if entry.trivial else hrefs[entry.label]
@@ -283,7 +291,8 @@ def _plot(
             without.append(entry.label)
         else:
             dots.append(Dot(entry.label, hrefs[entry.label], *cost[:3], a.mean, cost[3]))
-    unit = "energy per axial slice, J" if by_energy else "seconds per axial slice"
+    each = runs[0].run.unit
+    unit = f"energy per {each}, J" if by_energy else f"seconds per {each}"
     notes = [] if by_energy else ["Energy was not measured in these runs: time stands in for it."]
     if without and dots:
         notes.append(f"Without a cost: {', '.join(without)}.")

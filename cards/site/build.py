@@ -12,6 +12,7 @@ import numpy as np
 
 from ...eval.records import SCORED
 from ...zoo.errors import UsageError
+from ..figures import HEADLINE, REASON
 from ..names import slug
 from ..plots.boxes import LEGEND
 from ..runs import Board, Run, boards, read_runs
@@ -23,6 +24,7 @@ from .folder import MARK, Target, replaced
 from .given import Data, Masks
 from .models import ModelPage, by_model, model_facts, run_part
 from .plots import Drawer, split_curves
+from .reasoning import answers_of
 from .render import Pages
 
 STATIC = Path(__file__).parent / "static"
@@ -187,7 +189,7 @@ def _worth(entries: Sequence[Entry]) -> float:
     """How well the models did on a case: the mean of their deciding figures, failures first."""
     values = []
     for entry in entries:
-        for name in ("dice", "correct", "in_box"):
+        for name in ("dice", "correct", "in_box", *HEADLINE[REASON][:3]):
             if name in entry.record.metrics:
                 values.append(entry.record.metrics[name])
                 break
@@ -208,6 +210,11 @@ class _Site:
             if run.is_language:
                 found = self.sayings[str(number)] = sayings(run)
                 self.notes += found.notes
+        self.reasoning = {}
+        for number, (_, _, run) in enumerate(plan.runs()):
+            if run.task == REASON:
+                answers = self.reasoning[str(number)] = answers_of(run)
+                self.notes += answers.notes
         self.pages = Pages(viewer=bool(plan.data.datasets))
 
     def write(self) -> None:
@@ -255,9 +262,8 @@ class _Site:
             self.told(f"model {key[0]}")
 
     def _cases(self) -> bool:
-        shelf = Shelf(
-            self.plan.data, self.plan.masks, self.sayings, sum(map(len, self.plan.pictured.values()))
-        )
+        pictured = sum(map(len, self.plan.pictured.values()))
+        shelf = Shelf(self.plan.data, self.plan.masks, self.sayings, pictured, self.reasoning)
         has_volumes = False
         names = list(self.plan.cases)
         for place, key in enumerate(names):

@@ -15,10 +15,12 @@ from ...zoo.errors import CaseError, VoxzooError
 from ...zoo.images import ImageCase
 from ...zoo.nifti import read_nifti
 from ...zoo.tasks.segment import REGIONS
-from ..figures import figure, headline
+from ..figures import REASON, figure, headline
 from ..runs import Run
+from . import reasoning
 from .answers import Said, Sayings, shown_answers
 from .given import Data, Found, Masks
+from .reasoning import Answers, Gold, Reasoned
 from .slices import SIZE, Levels, Picture, levels_of, pictures, to_png
 from .volumes import Small, volume_script, voxels_per_case
 
@@ -59,6 +61,7 @@ class Line:
     bars: tuple[tuple[str, float, bool, bool], ...] = ()
     said: tuple[Said, ...] = ()
     total: int = 0
+    reasoned: tuple[Reasoned, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Section:
     task: str
     heads: tuple[str, ...]
     lines: tuple[Line, ...]
+    gold: Gold | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ class Shelf:
         data: given by the user.
         masks: of predictions.
         sayings: key of a language model's run -> its answers.
+        reasoning: key of a run of the task reason -> its answers and gold.
         cases: with pictures in the site, which decides how many voxels each may keep.
     """
 
@@ -136,6 +141,7 @@ class Shelf:
     masks: Masks
     sayings: Mapping[str, Sayings]
     cases: int
+    reasoning: Mapping[str, Answers] = field(default_factory=dict)
 
 
 def case_page(
@@ -155,7 +161,8 @@ def case_page(
     found = (
         shelf.data.find(name, records) if pictured else Found(None, why="One of the cases without pictures.")
     )
-    page = CasePage(name, dataset, _facts(records), (), found.why)
+    why = "" if all(entry.run.task == REASON for entry in entries) else found.why
+    page = CasePage(name, dataset, _facts(records), (), why)
     drawn = _draw(page, found, stem, entries, shelf)
     case = found.case if isinstance(found.case, Case) else None
     tasks = list(dict.fromkeys(entry.run.task for entry in entries))
@@ -195,7 +202,9 @@ def _section(
     options = entries[0].run.results.options
     shown = [figure(task, name, options) for name in names]
     heads = tuple(f.title + (f", {f.unit}" if f.unit else "") for f in shown)
-    return Section(task, heads, tuple(_line(e, names, drawn, page, case, shelf) for e in entries))
+    lines = tuple(_line(e, names, drawn, page, case, shelf) for e in entries)
+    golds = (shelf.reasoning[e.key].gold.get(page.name) for e in entries if e.key in shelf.reasoning)
+    return Section(task, heads, lines, next(filter(None, golds), None))
 
 
 def _columns(task: str, metrics: Mapping[str, Any]) -> tuple[str, ...]:
@@ -219,6 +228,9 @@ def _line(
     if entry.key in shelf.sayings:
         found = shelf.sayings[entry.key]
         said, total = shown_answers(found, record.case, case, entry.run.task, page.files)
+    reasoned: list[Reasoned] = []
+    if entry.key in shelf.reasoning:
+        reasoned, total = reasoning.shown_answers(shelf.reasoning[entry.key], record.case)
     return Line(
         key=entry.key,
         label=entry.label,
@@ -230,6 +242,7 @@ def _line(
         bars=_bars(record),
         said=tuple(said),
         total=total,
+        reasoned=tuple(reasoned),
     )
 
 

@@ -10,8 +10,11 @@ from markupsafe import Markup
 
 from ...eval.aggregate import Aggregate
 from ...eval.records import FAILED, SCORED, CaseRecord
-from ...eval.views.common import number
+from ...eval.views.common import number, plural
+from ..figures import ARMS, REASON
 from ..names import without_folders
+from ..reasoning import BY_SECTION, arms_of, reasoning_lines, stability_table, status_table, whole_figures
+from ..result_sections import unit_of
 from ..runs import Run
 from .drawing import interval
 from .plots import Plot
@@ -48,6 +51,15 @@ class CaseLine:
     cells: tuple[tuple[str, float | None], ...]
 
 
+@dataclass(frozen=True)
+class SideTable:
+    """A table beside the figures; a cell is a text and what is drawn below it."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[tuple[str, Markup], ...]], ...]
+
+
 @dataclass
 class RunPart:
     """The part of a model's page that is about one run; ``more`` are the figures that do not come first."""
@@ -63,6 +75,7 @@ class RunPart:
     cases: tuple[CaseLine, ...]
     plots: list[Plot] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    tables: tuple[SideTable, ...] = ()
 
 
 @dataclass
@@ -137,12 +150,43 @@ def run_part(anchor: str, label: str, run: Run, case_hrefs: Mapping[str, str]) -
         heads=tuple(f.title + (f", {f.unit}" if f.unit else "") for f in shown),
         cases=tuple(_case_line(record, names, case_hrefs) for record in run.cases),
         notes=tuple(_notes(run)),
+        tables=_tables(run),
     )
+
+
+def _tables(run: Run) -> tuple[SideTable, ...]:
+    """Of the task reason: figures by section and arm, how answers ended, how stable they are."""
+    if run.task != REASON:
+        return ()
+    by_section = tuple(
+        (f"{base}: {section}", tuple(_mean_cell(run, f"{base}_{arm}_{section}") for arm in arms_of(run)))
+        for base in BY_SECTION
+        for section in run.details.get("sections") or ()
+    )
+    heads = tuple(ARMS.get(arm, arm) for arm in arms_of(run))
+    tables = [SideTable("By section [95 % CI over conditions]", ("figure", *heads), by_section)]
+    for title, (titles, rows) in (
+        ("How sections ended", status_table(run)),
+        ("Stability", stability_table(run)),
+    ):
+        told = tuple((str(name), tuple((str(cell), Markup("")) for cell in cells)) for name, *cells in rows)
+        tables += [SideTable(title, tuple(titles), told)] if told else []
+    return tuple(tables)
+
+
+def _mean_cell(run: Run, name: str) -> tuple[str, Markup]:
+    a = run.figures.get(name)
+    if a is None:
+        return NONE, Markup("")
+    bounds = "" if a.ci95 is None else f" [{number(a.ci95[0])}, {number(a.ci95[1])}]"
+    return number(a.mean) + bounds, interval(a, 0.0, 1.0)
 
 
 def _told(run: Run) -> list[str]:
     """Figures, but for those of a single region that say once more what those of the foreground say."""
     regions = list(run.scores.regions)
+    if run.task == REASON:
+        return list(whole_figures(run))
     ending = f"_{regions[0]}" if run.task == "segment" and len(regions) == 1 else None
     return [name for name in run.figures if ending is None or not name.endswith(ending)]
 
@@ -155,24 +199,36 @@ def _run_facts(run: Run) -> dict[str, str]:
     runtime, energy = run.scores.runtime, run.energy
     parts = [str(runtime.get(key, "")) for key in ("name", "version", "device", "precision")]
     counts = run.scores.counts
-    seconds = run.seconds_per_patient
+    each, seconds = "patient", run.seconds_per_patient
+    if run.task == REASON:
+        each, seconds = run.unit, run.seconds_per_slice
     options = ", ".join(f"{key} {_plain(value)}" for key, value in run.results.options.items())
+    people = plural(counts.get("patients", 0), unit_of(run, "patient"))
     watts = "not measured"
     if energy is not None:
         watts = (
             f"{energy.joules:.3g} J [{energy.low:.3g}, {energy.high:.3g}], {energy.kind} ({energy.method})"
         )
     return {
-        "dataset": f"{run.dataset} ({run.results.dataset['kind']}), {counts.get('patients', 0)} patients, "
+        "dataset": f"{run.dataset} ({run.results.dataset['kind']}), {people}, "
         f"{counts.get('failed', 0)} failed",
         "licence of the data": run.results.dataset["licence"],
         "runtime": " ".join(part for part in parts if part) or "not stated",
         "rules": options or "none",
-        "time per patient": f"{seconds:.3g} s" if seconds is not None else "not measured",
+        f"time per {each}": f"{seconds:.3g} s" if seconds is not None else "not measured",
         "energy of the run": watts,
         "code": run.results.code_version[:12],
         "data sha256": run.data_sha256[:12],
+        **_asked_facts(run),
     }
+
+
+def _asked_facts(run: Run) -> dict[str, str]:
+    """Of the task reason: who checked the gold, what was asked, who found the finding."""
+    if run.task != REASON:
+        return {}
+    parts = (line.partition(": ") for line in reasoning_lines(run))
+    return {name: text for name, _, text in parts}
 
 
 def _plain(value: Any) -> str:
@@ -213,6 +269,9 @@ def _notes(run: Run) -> list[str]:
     if seen:
         out.append(f"Not held out: the model was trained on {len(seen)} of these cases.")
     undefined = ", ".join(f"{name} ({count})" for name, count in run.scores.undefined.items())
+    gold = run.details.get("benchmark") if run.task == REASON else None
+    if isinstance(gold, Mapping) and gold.get("verified", 0) != gold.get("items"):
+        out.append("No expert has verified all of the gold: it is as good as its source.")
     if undefined:
         out.append(f"Patients left out of a mean because the value is undefined: {undefined}.")
     return out

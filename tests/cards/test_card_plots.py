@@ -107,7 +107,7 @@ def test_nothing_beats_the_front(pairs):
 def test_energy_is_drawn_and_what_was_not_measured_is_named_not_drawn(made, segment):
     other = read_run(made.write(made.segment("without"), "w"))
     figure = plots.pareto([segment, other])
-    assert "toy: 0.575 at 2.00 J per slice (estimated)" in figure.get_label()
+    assert "toy: 0.575 at 2.00 J per axial slice (estimated)" in figure.get_label()
     assert "Not measured, so not drawn: without." in figure.get_label()
     assert "energy, J per axial slice (log)" in words(figure)
     assert any("Hollow: estimated" in text for text in words(figure))
@@ -115,7 +115,7 @@ def test_energy_is_drawn_and_what_was_not_measured_is_named_not_drawn(made, segm
 
 def test_time_stands_in_where_no_run_has_energy(made):
     figure = plots.pareto([read_run(made.write(made.segment()))])
-    assert "toy: 0.575 at 250 ms per slice" in figure.get_label()
+    assert "toy: 0.575 at 250 ms per axial slice" in figure.get_label()
     plain = {**made.segment(), "times": {}}
     with pytest.raises(UsageError, match="no run has both the figure 'dice' and a time or an energy"):
         plots.pareto([read_run(made.write(plain, "t"))])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...zoo.tasks.reason import NAME, TASK
 from .. import environment
+from ..assemble import contract_facts
 from ..energy.items import Spent, summary
 from ..language.usage import usage
 from ..records import SCORED, CaseRecord
@@ -39,7 +40,7 @@ def results_of(run: ReasonRun, rows: Sequence[Row], problems: Sequence[str]) -> 
             "found": run.model.reference,
             "content_sha256": run.model.content_hash,
         },
-        contract=None,
+        contract=contract_facts(run.model),
         runtime=vars(run.model.runtime),
         regions={},
         counts=_counts(records),

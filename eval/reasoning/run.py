@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...zoo.answerer import Answerer
 from ...zoo.errors import RunError
+from ...zoo.prompt_contract import PromptContract
 from ...zoo.tasks.reason import NAME
 from .. import files, tables
 from ..energy.items import meter_of
@@ -72,9 +73,11 @@ class ReasonRun:
     ) -> ReasonRun:
         """A run of a model, by the name that it has or is given."""
         ran = getattr(answerer, "runtime", None) or runtime("live")
-        told = f"asked live, {answerer.content_hash[:12]}"
+        told = getattr(answerer, "reference", "") or f"asked live, {answerer.content_hash[:12]}"
         settings = dict(getattr(answerer, "settings", {}))
-        asked = Asked(name or answerer.name, told, answerer.content_hash, ran, settings)
+        contract = getattr(answerer, "contract", None)
+        known = contract if isinstance(contract, PromptContract) else None
+        asked = Asked(name or answerer.name, told, answerer.content_hash, ran, settings, known)
         return cls(answerer, asked, survey, tuple(scorers), options)
 
     @property

@@ -119,8 +119,11 @@ class VisionModel:
         """Ask it; a grade comes with the probabilities of its classes where each digit is one token.
 
         Raises:
+            InputError: an image, of a model that reads text only.
             ModelError: a prompt that leaves no room for the answer in the context, or one that it fails on.
         """
+        if question.image is not None and not self._sees:
+            raise InputError(f"{self.name}: reads text only, it takes no image")
         with self._lock:
             try:
                 with self._exact():
@@ -130,8 +133,6 @@ class VisionModel:
                 raise ModelError(f"{self.name}: transformers cannot answer: {told}") from error
 
     def _answer(self, question: Question) -> Reply:
-        if question.image is not None and not self._sees:
-            raise InputError(f"{self.name}: reads text only, it takes no image")
         text = self._prompt(question.prompt, shown=question.image is not None)
         inputs = self._inputs(text, question.image)
         length = int(inputs["input_ids"].shape[1])
@@ -208,6 +209,8 @@ class VisionModel:
             add_special_tokens=not begun,  # a template that writes BOS gets no second one
             return_tensors="pt",
         )
+        if not self._sees:  # a tokenizer may give more than a model takes
+            return {name: inputs[name].to(self.device) for name in ("input_ids", "attention_mask")}
         return inputs.to(self.device, getattr(import_torch(), DTYPES[self.runtime.precision]))
 
     def _decode(self, ids: list[int]) -> str:

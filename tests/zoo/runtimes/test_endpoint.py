@@ -191,6 +191,25 @@ def test_grammars_go_where_a_server_takes_them(owner, words, field):
     assert bool(extra) == (model.settings["server"] != "openai")
 
 
+@pytest.mark.parametrize(
+    ("owner", "grammar", "decoding"),
+    [("me", "auto", "JSON schema"), ("me", "none", "free"), ("llamacpp", "auto", "grammar")],
+)
+def test_questions_without_an_image_are_plain_texts_and_may_have_a_schema(owner, grammar, decoding):
+    schema = {"type": "object"}
+    question = Question("reason", "Why?", None, 'root ::= "{}"', 9, "c", "", 0, 0, schema)
+    server = Server(owner=owner)
+    with serving(server) as url:
+        replied = endpoint.open(f"{url}#toy", grammar=grammar).answer(question)
+    (body,) = server.bodies
+    assert body["messages"] == [{"role": "user", "content": "Why?"}]
+    sent = body.get("response_format")
+    assert (sent is not None) == (decoding == "JSON schema")
+    assert sent is None or sent["json_schema"]["schema"] == schema
+    assert ("grammar" in body) == (decoding == "grammar")
+    assert replied.sampling["decoding"] == decoding
+
+
 BUSY = say({"error": {"message": "slow down"}}, 429)
 
 

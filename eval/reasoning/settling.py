@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .scoring.section import TextScorer
 
 LEXICAL = "rouge_l,chrf"
+ENDPOINT = "openai:"
 MODEL_PREFIXES = ("nli:", "embed:")
 Spec = str | os.PathLike[str] | Answerer
 
@@ -144,6 +145,8 @@ def open_model(spec: Spec, options: Options) -> Answerer:
         raise UsageError(
             f"model: {text} is no language model, so it cannot {NAME}; a classifier goes to --classifier"
         )
+    if options.concurrency > 1 and not text.startswith(ENDPOINT):
+        raise UsageError(f"concurrency: {text} is asked one question after the other; that is for endpoints")
     return load_language(
         text,
         options.runtime,

@@ -314,6 +314,7 @@ def test_lists_of_models_that_are_wrong(tmp_path, text, told):
         (["-m", "script:{good}", "--benchmark", "example", "--prompt", "poem"], "neither a prompt"),
         (["-m", "script:{good}", "--benchmark", "example", "--prompt", "brief,brief"], "different names"),
         (["-m", "script:{good}", "--benchmark", "example", "--scorers", "bleu"], "--scorers: got 'bleu'"),
+        (["-m", "x.gguf", "--benchmark", "example", "--concurrency", "2"], "that is for endpoints"),
         (["-m", "script:{good}", "--benchmark", "example", "--labels", "a=b"], "give --classifier, too"),
         (["-m", "script:{good}", "--benchmark", "example", "--images", "0"], "images: got 0"),
         (["-m", "script:{good}", "--benchmark", "example", "--repeats", "0"], "repeats: got 0"),

@@ -94,7 +94,7 @@ class Benchmark:
         return sum(item.is_verified for item in self.items)
 
     def select(self, ids: Sequence[str] | None = None, limit: int | None = None) -> Benchmark:
-        """The same with these items only, in the file's order.
+        """The same with these items only, in the file's order; it goes on to know all of its conditions.
 
         Args:
             ids: of items; None takes all.
@@ -108,8 +108,7 @@ class Benchmark:
         if unknown:
             raise UsageError(f"{self.name}: no item {unknown[0]!r}; the first is {self.items[0].id!r}")
         items = [item for item in self.items if ids is None or item.id in ids][:limit]
-        labels = tuple(dict.fromkeys(item.condition for item in items))
-        return replace(self, items=tuple(items), labels=labels)
+        return replace(self, items=tuple(items))
 
     @property
     def topics(self) -> tuple[Topic, ...]:

@@ -159,7 +159,7 @@ def _record(
             "name": survey.benchmark.name,
             "sha256": survey.benchmark.sha256,
             "items": len(survey.benchmark.items),
-            "conditions": len(survey.benchmark.labels),
+            "conditions": len({item.condition for item in survey.benchmark.items}),
             "verified": survey.benchmark.verified,
         },
         "prompts": list(survey.prompts),

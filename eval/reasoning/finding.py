@@ -206,7 +206,7 @@ def choose_images(
     ]
     if data is None:
         return chosen, 0
-    by_condition: dict[str, list[ImageCase]] = {label: [] for label in benchmark.labels}
+    by_condition: dict[str, list[ImageCase]] = {topic.condition: [] for topic in benchmark.topics}
     left_out = 0
     for case in data.images():
         condition = _condition(case, benchmark, finder)
@@ -222,7 +222,7 @@ def choose_images(
             chosen += [(topic.id, topic.condition, case) for case in ranked[:count]]
     if not chosen:
         why = f"; {left_out} are of its training, which --seen takes too" if left_out else ""
-        raise UsageError(f"{data.name}: no image of {', '.join(benchmark.labels)} to show{why}")
+        raise UsageError(f"{data.name}: no image of {', '.join(by_condition)} to show{why}")
     return chosen, left_out
 
 

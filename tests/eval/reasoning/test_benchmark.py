@@ -123,7 +123,8 @@ def test_items_of_one_condition_and_image_are_one_question(tmp_path):
 def test_some_items_only(tmp_path):
     path = write(tmp_path / "b.jsonl", ITEM, item(id="2", condition="flu"))
     found = read_benchmark(path)
-    assert found.select(limit=1).labels == ("gout",)
+    assert [one.id for one in found.select(limit=1).items] == ["1"]
+    assert found.select(limit=1).labels == ("gout", "flu")  # what a classifier may find
     assert [one.id for one in found.select(["2"]).items] == ["2"]
     with pytest.raises(UsageError, match="no item '9'"):
         found.select(["9"])

@@ -113,8 +113,8 @@ def reword(sentence: str) -> str:
 
 
 def _turned(match: re.Match[str]) -> str:
-    cue, items, joint, last = match.groups()
-    *others, first = [last, *items.split(", ")[::-1]]
+    cue, joint, last = match[1], match[3], match[4]
+    *others, first = [last, *match[2].split(", ")[::-1]]
     return f"{cue} {', '.join(others)} {joint} {first}"
 
 

@@ -190,7 +190,7 @@ class _Reported:
     """The reporting half of what one judge said."""
 
     def __init__(self, scores: Floats, judged: Judged, seed: int, resamples: int) -> None:
-        places = np.flatnonzero(~judged.choosing)
+        places = np.flatnonzero(~judged.choosing).tolist()
         self.scores, self.wrong = scores, judged.wrong[places]
         self.images = [judged.images[at] for at in places]
         self._classes = np.array([judged.classes[at] for at in places])

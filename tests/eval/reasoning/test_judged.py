@@ -2,6 +2,7 @@
 
 import json
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -328,3 +329,10 @@ def test_the_coefficients_in_the_code_are_those_of_the_choosing_half(data_root):
     fitted = run.fit(read_gutvlm(data_root / "gutvlm"))
     # How words and denials are read may be mended without a new fit, if it moves no more than this.
     assert fitted == pytest.approx(dict(COEFFICIENTS), abs=0.25)
+
+
+def test_the_page_says_what_its_file_says():
+    docs = Path(__file__).resolve().parents[3] / "docs"
+    page = (docs / "reasoning-judge.md").read_text()
+    tables = show(json.loads((docs / "reasoning-judge.json").read_text()))
+    assert tables.replace("\n## ", "\n### ") in page

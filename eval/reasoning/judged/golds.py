@@ -113,9 +113,8 @@ def reword(sentence: str) -> str:
 
 
 def _turned(match: re.Match[str]) -> str:
-    cue, joint, last = match[1], match[3], match[4]
-    *others, first = [last, *match[2].split(", ")[::-1]]
-    return f"{cue} {', '.join(others)} {joint} {first}"
+    items: list[str] = [match[4], *str(match[2]).split(", ")[::-1]]
+    return f"{match[1]} {', '.join(items[:-1])} {match[3]} {items[-1]}"
 
 
 def key_points(answers: Sequence[str]) -> tuple[str, ...]:

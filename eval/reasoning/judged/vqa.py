@@ -241,7 +241,7 @@ def _means(
     )
     for name, which in (("all", np.ones(len(questions), bool)), ("closed", closed), ("free", ~closed)):
         if which.any():
-            values = np.asarray(right[:, which].mean(axis=1))
+            values = np.asarray(right[:, which].mean(axis=1), np.float64)
             yield (
                 name,
                 {

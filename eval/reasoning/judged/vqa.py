@@ -250,7 +250,13 @@ def _means(
                     "chance": float(chances[which].mean()),
                 },
             )
-    yield "every", {"questions": len(questions), "exact": _figure(right.all(axis=1) * 1.0, seed, resamples)}
+    yield (
+        "every",
+        {
+            "questions": len(questions),
+            "exact": _figure(right.all(axis=1).astype(np.float64), seed, resamples),
+        },
+    )
 
 
 def _figure(values: NDArray[np.float64], seed: int, resamples: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..runner import Silent
 from .comparing import Comparison, default_folder, run_all
 from .models_file import Entry, read_models
 from .run import Outcome, ReasonRun
-from .settling import Asked, Spec, check_models, open_model, settle, settle_scorers
+from .settling import Asked, Spec, check_models, check_scoring, open_model, settle, settle_scorers
 
 if TYPE_CHECKING:
     from ..runner import Watcher
@@ -73,7 +73,7 @@ def evaluate_reasoning(
         ...     name, content_hash = "silent", ""
         ...     def answer(self, question):
         ...         return ""
-        >>> found = evaluate_reasoning(Silent(), "example")
+        >>> found = evaluate_reasoning(Silent(), "example", scorers="none")
         >>> found.results.aggregate["recall_true"].mean, found.results.aggregate["recall_true"].empty
         (0.0, 10)
     """
@@ -120,6 +120,7 @@ def _run(
 ) -> Outcome | Comparison:
     """One model's outcome, or several models compared."""
     survey, scorers = settle(asked, options), settle_scorers(asked.scorers)
+    check_scoring(survey, scorers)
     if len(entries) == 1:
         if asked.judge is not None:
             raise UsageError("--judge: compares the answers of two models; give several")

@@ -190,6 +190,20 @@ def settle_scorers(text: str) -> tuple[str | TextScorer, ...]:
     return tuple(name if name in section.LEXICAL else open_scorer(name) for name in names)
 
 
+def check_scoring(survey: Survey, scorers: Sequence[str | TextScorer]) -> None:
+    """See that answers can be scored, before the first question.
+
+    Raises:
+        UsageError: a language that no rules are written for.
+        MissingDependencyError: the library of a scorer is not installed.
+    """
+    from .scoring.lexical import check_installed
+    from .scoring.words import check_language
+
+    check_language(survey.benchmark.language)
+    check_installed(scorer for scorer in scorers if isinstance(scorer, str))
+
+
 def check_models(specs: Sequence[Spec]) -> None:
     """Refuse the same model twice: its answers would only agree with themselves.
 

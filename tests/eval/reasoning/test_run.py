@@ -9,9 +9,10 @@ import voxzoo
 from voxzoo.eval.cli import command
 from voxzoo.eval.reasoning.command import evaluate_reasoning
 from voxzoo.eval.reasoning.models_file import read_models
+from voxzoo.eval.reasoning.scoring import lexical
 from voxzoo.eval.results import Results
 from voxzoo.zoo.answerer import Reply
-from voxzoo.zoo.errors import ModelError, RunError, UsageError
+from voxzoo.zoo.errors import MissingDependencyError, ModelError, RunError, UsageError
 
 SECTIONS = {"gout": "causes", "flu": "causes"}
 LINES = [
@@ -335,6 +336,21 @@ def test_wrong_use_is_one_line(tmp_path, monkeypatch, capsys, arguments, told):
     line = capsys.readouterr().err
     assert told in line
     assert line.count("\n") == 1
+
+
+def test_what_cannot_be_scored_is_not_asked(gold, monkeypatch):
+    asker = Told()
+    with monkeypatch.context() as patched:
+        patched.setattr(lexical, "is_installed", lambda name: False)
+        with pytest.raises(MissingDependencyError, match="pip install"):
+            evaluate_reasoning(asker, gold)
+        assert not asker.asked
+        evaluate_reasoning(asker, gold, scorers="none", repeats=2)
+    asker.asked.clear()
+    gold.write_text(gold.read_text().replace('"id"', '"language": "xx", "id"'))
+    with pytest.raises(UsageError, match="xx"):
+        evaluate_reasoning(asker, gold)
+    assert asker.asked == []
 
 
 def test_several_models_are_for_this_task_only(capsys):

@@ -250,13 +250,8 @@ def _means(
                     "chance": float(chances[which].mean()),
                 },
             )
-    yield (
-        "every",
-        {
-            "questions": len(questions),
-            "exact": _figure(right.all(axis=1).astype(np.float64), seed, resamples),
-        },
-    )
+    every = np.asarray(right.all(axis=1), np.float64)
+    yield "every", {"questions": len(questions), "exact": _figure(every, seed, resamples)}
 
 
 def _figure(values: NDArray[np.float64], seed: int, resamples: int) -> dict[str, Any]:

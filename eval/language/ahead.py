@@ -36,15 +36,21 @@ def in_order(
         2 4
     """
     waiting: deque[tuple[T, Future[R | VoxzooError]]] = deque()
-    for item in items:
-        if most == 1:
-            keep(item, _outcome(ask, item))
-            continue
-        waiting.append((item, _start(ask, item)))
-        if len(waiting) >= most:
+    try:
+        for item in items:
+            if most == 1:
+                keep(item, _outcome(ask, item))
+                continue
+            waiting.append((item, _start(ask, item)))
+            if len(waiting) >= most:
+                _keep_first(waiting, keep)
+        while waiting:
             _keep_first(waiting, keep)
-    while waiting:
-        _keep_first(waiting, keep)
+    except KeyboardInterrupt:
+        for item, future in waiting:
+            if future.done() and future.exception() is None:
+                keep(item, future.result())
+        raise
 
 
 def _outcome(ask: Callable[[T], R], item: T) -> R | VoxzooError:
@@ -73,12 +79,6 @@ def _keep_first(
     waiting: deque[tuple[T, Future[R | VoxzooError]]], keep: Callable[[T, R | VoxzooError], None]
 ) -> None:
     item, future = waiting[0]
-    try:
-        outcome = future.result()
-    except KeyboardInterrupt:
-        for item, future in waiting:
-            if future.done() and future.exception() is None:
-                keep(item, future.result())
-        raise
+    outcome = future.result()
     waiting.popleft()
     keep(item, outcome)

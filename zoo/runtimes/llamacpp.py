@@ -9,9 +9,10 @@ image can be answered side by side, in one batch.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -195,10 +196,11 @@ class LlamaCpp:
                 except VoxzooError as error:
                     outcomes.append(error)
             going = [one for one in outcomes if isinstance(one, _Asked)]
+            replies: Iterator[Reply | VoxzooError]
             try:
                 replies = iter(self._answered(going))
             except VoxzooError as error:
-                replies = iter([error] * len(going))
+                replies = repeat(error)
             return [next(replies) if isinstance(one, _Asked) else one for one in outcomes]
 
     def _begin(self, image: NDArray[Any] | None) -> tuple[str, str]:

@@ -44,7 +44,10 @@ def read(paths):
             raise Unusable(
                 f"{path}: no ratios in it: expected what `pytest benchmarks --benchmark-json` writes"
             )
-        rows |= {(row["file"], row["name"]): row for row in found["ratios"]}
+        own = {(row["file"], row["name"]): row for row in found["ratios"]}
+        if len(own) < len(found["ratios"]):
+            raise Unusable(f"{path}: two rows of one name: each needs a name of its own")
+        rows |= own
         machines.append(_machine(found["machine"]))
     if any((m["cpu"], m["cores"]) != (machines[0]["cpu"], machines[0]["cores"]) for m in machines):
         raise Unusable("the files are of different machines: ratios of one machine make one table")

@@ -164,7 +164,7 @@ def test_hd95(name, benchmark, capsys):
     ratio_report(label, best[ours], found, {peer: floor for peer, floor in floors.items() if peer in found})
     if medpy in best:
         least = {"medpy": floors["medpy"]} if "medpy" in floors else {}
-        pooled = f"  pooled, {value[ours_pooled]:.1f} mm"
+        pooled = f"hd95 {name}, pooled ({value[ours_pooled]:.1f} mm)"
         ratio_report(pooled, best[ours_pooled], {"medpy": best[medpy]}, least)
 
 

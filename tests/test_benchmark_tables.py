@@ -113,6 +113,7 @@ def test_files_that_are_of_no_use_are_refused(tmp_path, capsys):
         ([str(cut)], "cannot be read"),
         ([str(tmp_path / "none.json")], "cannot be read"),
         ([write(tmp_path / "empty.json")], "no ratios in it"),
+        ([write(tmp_path / "twice.json", row(), row(ours=2.0))], "two rows of one name"),
     ):
         assert tables.main([*files, "--check"]) == 2
         assert words in capsys.readouterr().err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +113,7 @@ def run_all(
     record = _record(finished, survey, options, judge)
     comparison = Comparison(tuple(finished), record)
     if folder is not None:
+        _keep_verdicts(finished, record.get("judge", []))
         files.atomic_write(folder / "comparison.json", comparison.to_json().encode())
     return comparison
 
@@ -232,6 +233,16 @@ def _judged(judge: Answerer, finished: Sequence[Finished], survey: Survey, seed:
         report = judge_pairs(judge, duels, [a[key].item.condition for key in shared], seed=seed)
         out.append({"first": first.name, "second": second.name, "arm": arm, **report.record()})
     return out
+
+
+def _keep_verdicts(finished: Sequence[Finished], verdicts: Sequence[dict[str, Any]]) -> None:
+    """Into each results file what a judge said of its model, for cards, plots and site read nothing else."""
+    for model in finished:
+        mine = [one for one in verdicts if model.name in (one["first"], one["second"])]
+        if model.outcome is not None and model.folder is not None and mine:
+            results = model.outcome.results
+            scores = replace(results.scores, details={**results.scores.details, "judge": mine})
+            replace(results, scores=scores).save(model.folder / "results.json")
 
 
 def _texts(model: Finished, arm: str) -> dict[str, Row]:

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 import voxzoo
+from voxzoo.cards.plots.reasoning import agreements
+from voxzoo.cards.runs import read_run
 from voxzoo.eval.cli import command
 from voxzoo.eval.reasoning.command import evaluate_reasoning
 from voxzoo.eval.reasoning.models_file import read_models
@@ -264,11 +266,14 @@ def test_a_judge_of_two_models(gold, tmp_path):
     good = script(tmp_path / "good.py", "good", KNOWS)
     mute = script(tmp_path / "mute.py", "mute", '""')
     judge = model(lambda question: "A", "always A")
-    found = evaluate_reasoning([good, mute], gold, judge=judge)
+    found = evaluate_reasoning([good, mute], gold, tmp_path / "out", judge=judge)
     (verdicts,) = found.record["judge"]
     assert verdicts["pairs"] == 3
     assert verdicts["wins"] == {"first": 0, "second": 0, "tie": 3}
     assert verdicts["agreement"]["value"] == 0
+    for name in ("good", "mute"):  # where cards and site look for it
+        assert Results.load(tmp_path / "out" / name).scores.details["judge"] == [verdicts]
+    assert "always A: good, mute (true)" in agreements(read_run(tmp_path / "out" / "good"))
 
 
 def test_two_models_of_one_name_stay_apart(gold, tmp_path):

@@ -43,6 +43,11 @@ def write(path, *rows, machine=MACHINE):
     return str(path)
 
 
+def wrong(path, text):
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
 def test_a_ratio_below_its_floor_is_named(tmp_path, capsys):
     rows = [row("dice", floors={"numpy": 2}), row("fill a|b", 0.01, {"cv2": 1.5}, cv2=0.0123)]
     assert tables.main([write(tmp_path / "a.json", *rows), "--check"]) == 1
@@ -114,6 +119,9 @@ def test_files_that_are_of_no_use_are_refused(tmp_path, capsys):
         ([str(tmp_path / "none.json")], "cannot be read"),
         ([write(tmp_path / "empty.json")], "no ratios in it"),
         ([write(tmp_path / "twice.json", row(), row(ours=2.0))], "two rows of one name"),
+        ([wrong(tmp_path / "0.json", "")], "cannot be read"),
+        ([wrong(tmp_path / "1.json", "{}")], "no ratios in it"),
+        ([wrong(tmp_path / "2.json", '{"voxzoo": {"ratios": []}}')], "no ratios in it"),
     ):
         assert tables.main([*files, "--check"]) == 2
         assert words in capsys.readouterr().err

@@ -67,7 +67,7 @@ def held_out_rows(made: Fold, patients: dict[str, str], fold: int = 0) -> Rows:
 
 
 def summary(rows: Rows) -> dict[str, dict[str, Any]]:
-    """Mean, n and a 95 % interval (seeded bootstrap over patients) of every figure.
+    """Mean, n and a 95 % interval (seeded bootstrap over patients) of every figure, of the cases that have it.
 
     Example:
         >>> rows = [{"case": c, "patient": c, "fold": 0, "wt": v} for c, v in zip("abc", (0.5, 0.75, 1.0))]
@@ -79,8 +79,9 @@ def summary(rows: Rows) -> dict[str, dict[str, Any]]:
     for name in _figures(rows):
         if name in ("found", "target"):
             continue
-        values = by_patient([r["patient"] for r in rows], [float(r[name]) for r in rows])
-        out[name] = _told(float(np.mean(values)), bootstrap_ci(values), len(rows), len(values))
+        mine = [row for row in rows if name in row]  # a grade is right or wrong where it is known
+        values = by_patient([r["patient"] for r in mine], [float(r[name]) for r in mine])
+        out[name] = _told(float(np.mean(values)), bootstrap_ci(values), len(mine), len(values))
     if rows and "found" in rows[0]:
         pairs = np.array([[r["found"], r["target"]] for r in rows])
         interval = bootstrap_ci(pairs, lambda p: macro_f1(*p.astype(np.int64).T))

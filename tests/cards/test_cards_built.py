@@ -15,8 +15,8 @@ from voxzoo.cards.keep import keep, kept
 from voxzoo.cards.runs import boards, read_run, read_runs
 from voxzoo.cards.stated import FIELDS, NOT_STATED, beside, read_stated
 from voxzoo.cards.subject import find_subject
+from voxzoo.zoo.entries import WEIGHTS, entries
 from voxzoo.zoo.errors import ModelNotFoundError, RunError, UsageError
-from voxzoo.zoo.registry import WEIGHTS
 
 SEEDED = "<script>alert(1)</script>|[x](http://evil.example)\n# big"
 
@@ -222,7 +222,7 @@ def test_a_kept_file_gives_the_same_card_and_no_folders(made, tmp_path):
 
 
 def bundled():
-    return sorted(path.stem for path in WEIGHTS.glob("*.onnx"))
+    return sorted(entries())
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_the_card_of_a_bundled_model_is_what_its_kept_results_give(documents, na
     runs = read_runs([folder / "runs"])
     measured = folder / "runs" / "bench.json"
     bench = read_bench(measured) if measured.is_file() else None
-    card = build(find_subject(name, runs, beside(WEIGHTS / f"{name}.onnx")), bench=bench)
+    card = build(find_subject(name, runs, beside(WEIGHTS / entries()[name].file)), bench=bench)
     for path in card.save(tmp_path):
         committed = folder / path.relative_to(tmp_path)
         assert committed.read_bytes() == path.read_bytes(), f"{committed} is out of date: build it again"

@@ -13,10 +13,10 @@ from _ratio import fastest, ratio_report
 
 pytest.importorskip("llama_cpp", reason='needs llama-cpp-python: pip install "voxzoo[llm]"')
 
-from voxzoo.zoo.answerer import Question  # noqa: E402
-from voxzoo.zoo.entries import WEIGHTS, entries  # noqa: E402
-from voxzoo.zoo.language import open_answerer  # noqa: E402
-from voxzoo.zoo.tasks.prompt import choose_prompt, prompt_task  # noqa: E402
+from voxzoo.zoo.answerer import Question
+from voxzoo.zoo.entries import WEIGHTS, entries
+from voxzoo.zoo.language import open_answerer
+from voxzoo.zoo.tasks.prompt import choose_prompt, prompt_task
 
 LIMIT_S = 0.08
 TASKS = ("grade", "center", "box", "polygon")

@@ -67,7 +67,7 @@ def held_out_rows(made: Fold, patients: dict[str, str], fold: int = 0) -> Rows:
 
 
 def summary(rows: Rows) -> dict[str, dict[str, Any]]:
-    """Mean, n and a 95 % interval (seeded bootstrap over patients) of every figure, of the cases that have it.
+    """Mean, n and a 95 % interval (seeded bootstrap over patients) of every figure, of cases that have it.
 
     Example:
         >>> rows = [{"case": c, "patient": c, "fold": 0, "wt": v} for c, v in zip("abc", (0.5, 0.75, 1.0))]

@@ -17,7 +17,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--base", required=True, type=_FILE, help="GGUF of the text model.")
+@click.option("--base", required=True, type=_FILE, help="GGUF of the text model, or a name of the zoo.")
 @click.option("--mmproj", type=_FILE, help="GGUF of its vision part.")
 @click.option(
     "--adapter",
@@ -25,7 +25,7 @@ _FILE = click.Path(path_type=Path)
     required=True,
     multiple=True,
     type=_FILE,
-    help="Folder of a PEFT adapter (may be given more than once).",
+    help="Folder of a PEFT adapter, or one of the zoo by name (may be given more than once).",
 )
 @click.option(
     "--weight", "weights", multiple=True, type=float, help="Of each adapter, in their order.  [default: 1]"
@@ -100,13 +100,34 @@ def _planned(
     from .gguf.pair import open_pair
 
     check_mix(kind)
-    pair = open_pair(base, mmproj)
+    pair = open_pair(*_base(base, mmproj))
     given = weights or (1.0,) * len(folders)
-    adapters = [read_adapter(folder, weight) for folder, weight in zip(folders, given, strict=True)]
+    found = map(_adapter, folders)
+    adapters = [read_adapter(folder, weight) for folder, weight in zip(found, given, strict=True)]
     merge = prepare(pair, adapters, kind)
     title = " + ".join([base.name, *(f"{a.weight:g} x {a.name}" for a in adapters)])
     show_plan(merge.plan, console(), title)
     return merge
+
+
+def _base(base: Path, mmproj: Path | None) -> tuple[Path, Path | None]:
+    """Both files of a language model of the zoo, if that is what ``base`` names; a path wins over a name."""
+    from ..zoo.entries import entries
+    from ..zoo.registry import resolve
+
+    entry = entries().get(str(base))
+    if base.exists() or entry is None or entry.mmproj is None:
+        return base, mmproj
+    found = resolve(entry.name)
+    return found.path or base, mmproj or found.mmproj
+
+
+def _adapter(folder: Path) -> Path:
+    """The folder of an adapter of the zoo, if that is what is named; a path wins over a name."""
+    from ..zoo.entries import WEIGHTS
+
+    bundled = WEIGHTS / folder
+    return bundled if not folder.exists() and bundled.is_dir() else folder
 
 
 def _written(merge: Merge, out: Path) -> Merged:

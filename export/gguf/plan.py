@@ -128,7 +128,7 @@ def _origins(pair: Pair, adapters: Sequence[Adapter]) -> Iterator[str]:
     """What each adapter says it was trained on: nothing can check that beyond shapes, so it is shown."""
     name = pair.text.get("general.name")
     for adapter in adapters:
-        if adapter.config.base:
+        if adapter.config.base and adapter.config.base != name:
             yield f"{adapter.name} was trained on {adapter.config.base}; this base is called {name!r}"
 
 

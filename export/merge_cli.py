@@ -112,13 +112,15 @@ def _planned(
 
 def _base(base: Path, mmproj: Path | None) -> tuple[Path, Path | None]:
     """Both files of a language model of the zoo, if that is what ``base`` names; a path wins over a name."""
-    from ..zoo.entries import entries
-    from ..zoo.registry import resolve
+    from ..zoo.errors import UsageError
+    from ..zoo.registry import entries, resolve
 
-    entry = entries().get(str(base))
-    if base.exists() or entry is None or entry.mmproj is None:
+    if base.exists() or base.suffix or base.parent.name:
         return base, mmproj
-    found = resolve(entry.name)
+    found = resolve(base.name)
+    if found.mmproj is None:
+        known = ", ".join(entry.name for entry in entries().values() if entry.mmproj)
+        raise UsageError(f"{base}: no language model with a vision part; the zoo has {known}")
     return found.path or base, mmproj or found.mmproj
 
 

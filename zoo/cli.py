@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .modelfile import ModelFile
     from .prompt_contract import PromptContract
 
+#: Items of a list that ``zoo show`` prints.
+_SHOWN = 13
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="voxzoo", message="voxzoo %(version)s")
@@ -164,11 +167,19 @@ def _lines(
     for line in licence.attribution:
         yield "attribution", line
     for name, value in contract.training.items():
-        yield f"training {name}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield f"training {name}", _fact(value)
     yield "content sha256", contract.content_sha256
     if file is not None:
         yield "file sha256", file.sha256
         yield "file", f"{file.size} bytes, {file.form}"
+
+
+def _fact(value: object) -> str:
+    """A fact about training on one line; of a long list its beginning."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        more = f", ... ({len(value)}; all with --json)" if len(value) > _SHOWN else ""
+        return (", ".join(value[:_SHOWN]) or "none") + more
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _task_lines(contract: Contract | PromptContract) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -77,6 +78,17 @@ def test_show_as_json_is_the_contract(zoo, tiny):
     assert shown["contract"] == onnxfile.read_contract(tiny).to_dict()
     assert shown["found"] == f"file {tiny}"
     assert shown["sha256"] == onnxfile.inspect(tiny).sha256
+
+
+def test_of_long_lists_show_has_the_beginning(zoo, tmp_path, make_onnx, make_contract):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(make_onnx())
+    cases = [f"case{number:03}" for number in range(300)]
+    onnxfile.write_contract(path, replace(make_contract(), training={"cases": cases, "steps": 5}))
+    (line,) = [line for line in zoo("show", path)[1].splitlines() if line.startswith("training cases")]
+    assert line.startswith("training cases      case000, case001, ")
+    assert line.endswith("(300; all with --json)")
+    assert len(line) < 200
 
 
 def test_show_a_baseline(zoo):

@@ -141,7 +141,7 @@ def command(
 
     The same command continues a run that was cut off, and repeats no case that is on file.
     zoo-eval compare --help: finished runs beside each other. --task reason asks language models about gold
-    key points; zoo-eval reason-check FILE checks such a benchmark, and zoo-eval judge measures judges of answers.
+    key points; zoo-eval reason-check FILE checks such a benchmark; zoo-eval judge measures judges of answers.
     """
     if context.invoked_subcommand is not None:
         return 0

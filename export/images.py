@@ -17,7 +17,6 @@ from ..zoo.contract import ImageSpec
 from ..zoo.errors import LabelError, UsageError
 from ..zoo.images import ImageCase, fit_image, normalise_image
 from .augment2d import augment
-from .bulge import bulge
 from .recipe import Recipe
 from .rounds import Rounds
 
@@ -87,8 +86,8 @@ class ImageSampler:
 
     Args:
         images: the training set.
-        recipe: its seed, ``fit.batch``, ``data.oversample``, ``augment`` and ``bulge`` say how. With
-            ``oversample`` every class is drawn equally often, else every image.
+        recipe: its seed, ``fit.batch``, ``data.oversample`` and ``augment`` say how. With ``oversample``
+            every class is drawn equally often, else every image.
 
     Raises:
         UsageError: no image, or a class without any.
@@ -99,23 +98,19 @@ class ImageSampler:
         if empty:
             raise UsageError(f"no image of class {empty[0]!r} to learn from; there are: {images.counts}")
         self.images, self.recipe = images, recipe
-        self.into = images.classes.index(recipe.bulge.into) if recipe.bulge.chance else -1
         self.rounds = Rounds(images.targets, len(images.classes), recipe.data.oversample, recipe.seed)
 
     def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Images (B, C, H, W) and the numbers of their classes (B,) of one step."""
         size = self.recipe.fit.batch
         picked = [self.rounds.index(step * size + place) for place in range(size)]
-        made = [self._made(index, step, place) for place, index in enumerate(picked)]
-        return np.stack([tensor for tensor, _ in made]), np.array([target for _, target in made], np.int64)
+        tensors = [self._augmented(index, step, place) for place, index in enumerate(picked)]
+        return np.stack(tensors), self.images.targets[picked]
 
-    def _made(self, index: int, step: int, place: int) -> tuple[NDArray[np.float32], int]:
-        """One image, augmented, and its class: another one if a bulge was drawn into it."""
+    def _augmented(self, index: int, step: int, place: int) -> NDArray[np.float32]:
         rng = np.random.default_rng([self.recipe.seed, 1_000_003, step, place])
-        image, target, spec = self.images.images[index], int(self.images.targets[index]), self.recipe.bulge
-        if spec.chance and self.images.classes[target] == spec.of and rng.random() < spec.chance:
-            image, target = bulge(image, rng), self.into
-        return normalise_image(augment(image, self.recipe.augment, rng), self.images.spec), target
+        varied = augment(self.images.images[index], self.recipe.augment, rng)
+        return normalise_image(varied, self.images.spec)
 
 
 def _number(case: ImageCase, classes: Sequence[str], target: str) -> int:

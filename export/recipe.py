@@ -16,7 +16,6 @@ from typing import Any
 from ..zoo.contract import InputSpec, LicenceSpec
 from ..zoo.errors import UsageError
 from .augment import AugmentSpec
-from .bulge import BulgeSpec
 from .language.spec import LanguageSpec
 from .typed import build, hint
 
@@ -187,7 +186,6 @@ class Recipe:
         seed: of weights, sampling and augmentation.
         augment: ``AugmentSpec`` for volumes, ``Augment2DSpec`` for images, ``SliceAugmentSpec`` for slices.
         licence, data, fit, pretrain, ensemble: see the classes.
-        bulge: bulges drawn into images of one class, which are then of another; classes of images only.
         language: of the task "prompt" only.
     """
 
@@ -211,7 +209,6 @@ class Recipe:
     augment: Any = field(default_factory=AugmentSpec)
     pretrain: PretrainSpec = field(default_factory=PretrainSpec)
     ensemble: EnsembleSpec = field(default_factory=EnsembleSpec)
-    bulge: BulgeSpec = field(default_factory=BulgeSpec)
     language: LanguageSpec = field(default_factory=LanguageSpec)
 
     def __post_init__(self) -> None:
@@ -227,7 +224,6 @@ class Recipe:
             raise UsageError("recipe: a classifier needs 'classes' (two or more) and 'target'")
         if self.ensemble.folds and self.task != "segment":
             raise UsageError("recipe [ensemble]: folds can be averaged for segmenters only")
-        self.bulge.check(self.classes, 0 if self.volumes else len(getattr(self.input, "channels", ())))
         if self.task == "prompt" and self.pretrain.steps:
             raise UsageError("recipe [pretrain]: not for prompts; give language.warm_steps")
         if (self.data.phantoms or self.pretrain.steps) and not self.volumes and self.task != "prompt":
@@ -319,7 +315,6 @@ def _sections(flat: bool) -> dict[str, type]:
         "fit": FitSpec,
         "pretrain": PretrainSpec,
         "ensemble": EnsembleSpec,
-        "bulge": BulgeSpec,
         "language": LanguageSpec,
     }
     if not flat:

@@ -21,6 +21,7 @@ from scipy import ndimage
 from voxzoo.zoo import registry
 from voxzoo.zoo.datasets import open_dataset
 from voxzoo.zoo.errors import ModelNotFoundError
+from voxzoo.zoo.flatten import flatten
 from voxzoo.zoo.runtimes.base import open_session
 
 ROUNDS = 3
@@ -58,7 +59,7 @@ class ByHand:
         turn = io_orientation(loaded[0].affine)
         images = [apply_orientation(image.get_fdata(), turn).transpose(2, 1, 0) for image in loaded]
         matrices = self._matrices(images, loaded[0].header.get_zooms()[:3], turn)
-        tensor = np.stack([_resample(self._normalised(image), matrices) for image in images])
+        tensor = np.stack([self._prepared(image, matrices) for image in images])
         answer = self.session.run(tensor[None], self.output.name)[0, 0]
         back = [_weights(m.shape[0], m.shape[1], 1 / s, -f / s) for m, s, f in self.geometry]
         mask = _resample(answer, back) > self.output.threshold
@@ -78,6 +79,13 @@ class ByHand:
             matrix = _weights(brain.shape[axis], size, scale, first)
             self.geometry.append((matrix, scale, first))
         return [matrix for matrix, _, _ in self.geometry]
+
+    def _prepared(self, image, matrices):
+        if not self.spec.flatten:
+            return _resample(self._normalised(image), matrices)
+        # nobody else has this step: it is the same code on both sides
+        small = _resample(image.astype(np.float32), matrices)
+        return self._normalised(flatten(small, self.spec.flatten))
 
     def _normalised(self, image):
         inside = image != 0

@@ -9,9 +9,12 @@ milliseconds. It looks at the image alone.
 
 from __future__ import annotations
 
+from math import exp
+
 import numpy as np
-from numpy.polynomial.polynomial import polygrid3d
 from numpy.typing import NDArray
+
+from ..rasterize.jit import kernel
 
 ROUNDS = 6
 SAMPLES = 30_000
@@ -40,25 +43,59 @@ def flatten(image: NDArray[np.float32], order: int) -> NDArray[np.float32]:
         >>> round(float(tilted.max() / tilted.min()), 2), round(float(flat.max() / flat.min()), 2)
         (2.72, 1.0)
     """
-    brain = image != 0
-    if np.count_nonzero(brain) < 100 * (order + 1) ** 3:
+    brain = np.flatnonzero(image)
+    if brain.size < 100 * (order + 1) ** 3:
         return image.copy()
-    values = image[brain].astype(np.float64)
-    low, floor = np.percentile(values, (0.5, 1))
+    low, floor = np.percentile(image.ravel()[brain].astype(np.float64), (0.5, 1))
     shift = min(low, 0.0)
-    places = np.argwhere(brain)[:: max(1, values.size // SAMPLES)]
-    seen = image[tuple(places.T)].astype(np.float64)
-    logs = np.log(np.maximum(seen, floor) - shift + 1e-3 * (floor - shift + 1))
+    some = brain[:: max(1, brain.size // SAMPLES)]
+    places = np.stack(np.unravel_index(some, image.shape), axis=1)
+    logs = np.log(np.maximum(image.ravel()[some], floor) - shift + 1e-3 * (floor - shift + 1))
     field = _fit(places / (np.maximum(image.shape, 2) - 1) * 2 - 1, logs, order)
-    z, y, x = (np.linspace(-1, 1, n) for n in image.shape)
-    out = ((image - shift) * np.exp(-polygrid3d(z, y, x, field))).astype(np.float32)
-    return np.where(brain, out, np.float32(0))
+    out = np.empty(image.shape, np.float32)
+    _divide(image, shift, field, *(np.linspace(-1, 1, n) for n in image.shape), out)
+    return out
+
+
+@kernel
+def _divide(
+    image: NDArray[np.float32],
+    shift: float,
+    field: Array,
+    z: Array,
+    y: Array,
+    x: Array,
+    out: NDArray[np.float32],
+) -> None:
+    """out = (image - shift) / exp(polynomial), 0 in the background; by Horner, axis after axis."""
+    terms = field.shape[0]
+    plane, row = np.empty((terms, terms)), np.empty(terms)
+    for i in range(z.size):
+        for b in range(terms):
+            for c in range(terms):
+                plane[b, c] = 0.0
+                for a in range(terms - 1, -1, -1):
+                    plane[b, c] = plane[b, c] * z[i] + field[a, b, c]
+        for j in range(y.size):
+            for c in range(terms):
+                row[c] = 0.0
+                for b in range(terms - 1, -1, -1):
+                    row[c] = row[c] * y[j] + plane[b, c]
+            for k in range(x.size):
+                if image[i, j, k] == 0:
+                    out[i, j, k] = 0
+                    continue
+                value = 0.0
+                for c in range(terms - 1, -1, -1):
+                    value = value * x[k] + row[c]
+                out[i, j, k] = (image[i, j, k] - shift) * exp(-value)
 
 
 def _fit(at: Array, values: Array, order: int) -> Array:
     """Coefficients (order + 1,) * 3 of the polynomial's departure from its own median at ``at`` (n, 3)."""
     powers = [p for p in np.ndindex((order + 1,) * 3) if sum(p) <= order]
-    terms = np.stack([np.prod(at**p, axis=1) for p in powers], axis=1)
+    of = np.cumprod([np.ones_like(at.T)] + [at.T] * order, axis=0)  # of[p, axis]: that coordinate to the p
+    terms = np.stack([of[a, 0] * of[b, 1] * of[c, 2] for a, b, c in powers], axis=1)
     low, high = np.percentile(values, (5, 95))
     weight = ((values >= low) & (values <= high)).astype(np.float64)
     for _ in range(ROUNDS):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.polynomial.polynomial import polygrid3d
 
 from voxzoo.zoo import ImageSpec, InputSpec, case_from_arrays, errors
+from voxzoo.zoo import flatten as evening
 from voxzoo.zoo.flatten import flatten
 from voxzoo.zoo.preprocess import prepare
 
@@ -31,6 +33,23 @@ def test_a_bias_of_the_fitted_order_is_undone(seed):
     inside = head != 0
     ratio = evened[inside] / straight[inside]
     assert ratio.std() / ratio.mean() < 0.02
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("lowest", [0, -150])
+def test_the_field_is_numpys_polynomial(order, lowest):
+    """What was divided out, against ``polygrid3d`` of the same coefficients."""
+    head, _ = _head()
+    image = np.where(head != 0, head + lowest, 0).astype(np.float32)
+    brain = image != 0
+    low, floor = np.percentile(image[brain].astype(np.float64), (0.5, 1))
+    shift = min(low, 0.0)
+    places = np.argwhere(brain)[:: max(1, brain.sum() // evening.SAMPLES)]
+    seen = np.maximum(image[tuple(places.T)], floor) - shift + 1e-3 * (floor - shift + 1)
+    field = evening._fit(places / (np.array(SHAPE) - 1) * 2 - 1, np.log(seen), order)
+    axes = (np.linspace(-1, 1, n) for n in SHAPE)
+    expected = np.where(brain, (image - shift) * np.exp(-polygrid3d(*axes, field)), 0)
+    np.testing.assert_allclose(flatten(image, order), expected, rtol=1e-6, atol=1e-5)
 
 
 def test_a_tumour_keeps_its_contrast():

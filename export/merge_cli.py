@@ -111,17 +111,15 @@ def _planned(
 
 
 def _base(base: Path, mmproj: Path | None) -> tuple[Path, Path | None]:
-    """Both files of a language model of the zoo, if that is what ``base`` names; a path wins over a name."""
+    """The files that ``base`` means, a path or a name of the zoo."""
     from ..zoo.errors import UsageError
     from ..zoo.registry import entries, resolve
 
-    if base.exists() or base.suffix or base.parent.name:
-        return base, mmproj
-    found = resolve(base.name)
-    if found.mmproj is None:
+    found = resolve(base)
+    if found.path is None or (found.entry and not found.mmproj):
         known = ", ".join(entry.name for entry in entries().values() if entry.mmproj)
         raise UsageError(f"{base}: no language model with a vision part; the zoo has {known}")
-    return found.path or base, mmproj or found.mmproj
+    return found.path, mmproj or found.mmproj
 
 
 def _adapter(folder: Path) -> Path:

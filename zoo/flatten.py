@@ -46,11 +46,12 @@ def flatten(image: NDArray[np.float32], order: int) -> NDArray[np.float32]:
     brain = np.flatnonzero(image)
     if brain.size < 100 * (order + 1) ** 3:
         return image.copy()
-    low, floor = np.percentile(image.ravel()[brain].astype(np.float64), (0.5, 1))
+    values = image.ravel()[brain].astype(np.float64)
+    low, floor = np.percentile(values, (0.5, 1))
     shift = min(low, 0.0)
-    some = brain[:: max(1, brain.size // SAMPLES)]
-    places = np.stack(np.unravel_index(some, image.shape), axis=1)
-    logs = np.log(np.maximum(image.ravel()[some], floor) - shift + 1e-3 * (floor - shift + 1))
+    every = max(1, brain.size // SAMPLES)
+    places = np.stack(np.unravel_index(brain[::every], image.shape), axis=1)
+    logs = np.log(np.maximum(values[::every], floor) - shift + 1e-3 * (floor - shift + 1))
     field = _fit(places / (np.maximum(image.shape, 2) - 1) * 2 - 1, logs, order)
     out = np.empty(image.shape, np.float32)
     _divide(image, shift, field, *(np.linspace(-1, 1, n) for n in image.shape), out)

@@ -37,6 +37,7 @@ def load(
     trust: bool = False,
     temperature: float = 0.0,
     seed: int = 0,
+    cross_validated: bool = False,
 ) -> Any:
     """Load a model, verified, ready to be called.
 
@@ -51,6 +52,7 @@ def load(
         flips: "none"; "lr" or "all" mirror images too, of models that segment: their probabilities' mean.
         trust: run a TorchScript file that is not in the registry: it runs code of its own.
         temperature, seed: of language models: how freely answers are drawn; 0 is the likeliest token.
+        cross_validated: of a mean of folds: each training case is answered by the fold that never saw it.
 
     Returns:
         A ``zoo.model.Model``, or of a language model a ``zoo.language.LanguageModel``.
@@ -66,7 +68,9 @@ def load(
     """
     from .zoo import registry
 
-    return registry.load(spec, runtime, device, precision, threads, contract, flips, trust, temperature, seed)
+    return registry.load(
+        spec, runtime, device, precision, threads, contract, flips, trust, temperature, seed, cross_validated
+    )
 
 
 def models() -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def _board(board: Board, published: bool) -> str:
         table(header, rows),
         _note(first),
     ]
+    lines += [as_markdown(run.held_out) for run in board.runs.values() if run.held_out]
     return "\n\n".join([*lines, *(f"NOT THE SAME: {as_markdown(line)}" for line in board.mixed)])
 
 

@@ -114,6 +114,15 @@ class Run:
         return self.scores.cases
 
     @property
+    def held_out(self) -> str:
+        """What has to be said of these cases and the training, in a sentence; "" where that is nothing."""
+        if seen := self.scores.seen_in_training:
+            return f"Not held out: {self.label} was trained on {len(seen)} of these cases."
+        if self.scores.model.get("folds") == "apart":
+            return f"Cross-validated: each case was answered by the fold of {self.label} that never saw it."
+        return ""
+
+    @property
     def baselines(self) -> dict[str, Scores]:
         """Name -> scores of a trivial answer on the same cases."""
         return self.results.baselines

@@ -60,10 +60,15 @@ def _scores(run: Run, name: str, records: Sequence[CaseRecord]) -> Scores:
         summary = replace(summary, details={**summary.details, "energy": energy})
     return _from_summary(
         summary,
-        model={"name": name, "found": model.reference, "content_sha256": model.content_hash},
+        model={"name": name, "found": model.reference, "content_sha256": model.content_hash, **_folds(model)},
         contract=contract_facts(model),
         runtime=runtime_facts(model),
     )
+
+
+def _folds(model: Model) -> dict[str, str]:
+    """Whether the folds of a mean answered apart: what was held out hangs on it."""
+    return {key: value for key, value in settings_of(model).items() if key == "folds"}
 
 
 def _made(run: Run, records: Sequence[CaseRecord]) -> dict[str, Scores]:

@@ -68,6 +68,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.option("--threads", type=int, help="Threads of the runtime.  [default: its own choice]")
 @click.option("--flips", default="none", show_default=True, help="Mean over mirror images: none, lr or all.")
 @click.option("--trust", is_flag=True, help="Run a TorchScript file not in the registry: it runs code.")
+@click.option("--cross-validated", is_flag=True, help="Mean of folds: a case by the fold kept from it.")
 @click.option("--contract", type=click.Path(path_type=Path), help="Contract for a model without one.")
 @click.option("--workers", type=int, default=2, show_default=True, help="Threads that load and score.")
 @click.option("--limit", type=int, help="Only the first so many cases.")

@@ -78,6 +78,8 @@ class Options(ScoreOptions):
         threads: of the runtime; None leaves it to the runtime.
         flips: "none", or the mirror images whose mean answer is taken: "lr" or "all".
         trust: run a TorchScript file that is not in the registry; such files run code of their own.
+        cross_validated: of a model that is the mean of folds: each of its training cases is answered by the
+            fold that never saw it.
         contract: a contract file for a model that has none, or None.
         workers: threads that load and score while the model runs; 0 does one thing after the other.
         limit: only the first so many cases.
@@ -112,6 +114,7 @@ class Options(ScoreOptions):
     threads: int | None = None
     flips: str = "none"
     trust: bool = False
+    cross_validated: bool = False
     contract: Path | None = None
     workers: int = 2
     limit: int | None = None

@@ -27,7 +27,8 @@ class Scores:
     """What one model reached.
 
     Attributes:
-        model: name, how it was found, hash of its content.
+        model: name, how it was found, hash of its content; "folds": "apart" if each training case was
+            answered by the fold that never saw it.
         contract: the model's contract; None for a model without one.
         runtime: what executed it: name, version, device, precision, threads.
         regions: region -> the reference's label values that it is made of.
@@ -66,9 +67,14 @@ class Scores:
 
     @property
     def seen_in_training(self) -> tuple[str, ...]:
-        """The cases that the contract names as training data: their scores are not held out."""
+        """The cases that the contract names as training data: their scores are not held out.
+
+        Where the folds of a mean answered apart, only those that no fold was kept from.
+        """
         training = (self.contract or {}).get("training") or {}
         named = set(training.get("cases") or ())
+        if self.model.get("folds") == "apart":
+            named -= {case for fold in training.get("ensemble") or () for case in fold["held_out"]}
         return tuple(record.case for record in self.cases if record.case in named)
 
     def to_dict(self) -> dict[str, Any]:

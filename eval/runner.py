@@ -43,6 +43,7 @@ PLAIN: dict[str, Any] = {
     "precision": "fp32",
     "flips": "none",
     "trust": False,
+    "cross_validated": False,
 }
 """How a baseline is loaded, whatever was asked for the model."""
 
@@ -181,6 +182,10 @@ def _load(model: Any, options: Options) -> Model:
     if not isinstance(model, str | os.PathLike):
         if options.flips not in ("none", settings_of(model).get("flips")):
             raise UsageError(f"flips: {model.name} is loaded already; voxzoo.load(..., flips=...) sets them")
+        if options.cross_validated and "folds" not in settings_of(model):
+            raise UsageError(
+                f"cross_validated: {model.name} is loaded already: voxzoo.load(..., cross_validated=True)"
+            )
         return model
     from ..zoo import registry
 
@@ -193,6 +198,7 @@ def _load(model: Any, options: Options) -> Model:
         contract=options.contract,
         flips=options.flips,
         trust=options.trust,
+        cross_validated=options.cross_validated,
     )
 
 

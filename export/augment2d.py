@@ -84,11 +84,19 @@ def augment(image: Image, spec: Augment2DSpec, rng: Rng) -> Image:
         >>> bool((augment(image, still, np.random.default_rng(0)) == image).all())
         True
     """
-    image = move(image, matrix(image.shape[:2], spec, rng))
-    image = expose(image, spec, rng)
+    return augment_marked(image, None, spec, rng)[0]
+
+
+def augment_marked(
+    image: Image, mask: Image | None, spec: Augment2DSpec, rng: Rng
+) -> tuple[Image, Image | None]:
+    """As ``augment``, with a mask (H, W, 1) uint8, 0 to 255, that moves with the image; None stays None."""
+    affine = matrix(image.shape[:2], spec, rng)
+    image = expose(move(image, affine), spec, rng)
     image = shade(image, spec.shade, rng)
     image = degrade(image, spec, rng)
-    return cut_out(image, spec.cutout, rng)
+    image = cut_out(image, spec.cutout, rng)
+    return image, None if mask is None else move(mask, affine)
 
 
 def matrix(shape: tuple[int, int], spec: Augment2DSpec, rng: Rng) -> NDArray[np.float64]:

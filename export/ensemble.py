@@ -1,4 +1,4 @@
-"""Several networks as one: the mean of the probabilities of a cross-validation's folds, in a single file."""
+"""Several answers in one network and one file: a cross-validation's folds; an image and its mirror image."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from .recipe import Recipe
 
 
 class MeanOfSegmenters(nn.Module):
@@ -31,3 +33,31 @@ class MeanOfSegmenters(nn.Module):
         for network in list(self.networks)[1:]:
             total = total + torch.sigmoid(network(x))
         return total / len(self.networks)
+
+
+def mirrored(recipe: Recipe, network: nn.Module) -> nn.Module:
+    """The network, with its mirror images if ``recipe`` asks for them."""
+    return MeanOfMirrored(network) if recipe.ensemble.mirror else network
+
+
+class MeanOfMirrored(nn.Module):
+    """(N, C, H, W) images -> (N, K): the mean of the logits of each image and of its mirror image.
+
+    Their softmax is the normalised geometric mean of the two answers.
+
+    Args:
+        network: gives logits (N, K).
+
+    Example:
+        >>> corner = nn.Flatten()
+        >>> MeanOfMirrored(corner)(torch.tensor([[[[1.0, 5.0]]]]))
+        tensor([[3., 3.]])
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits, count = self.network(torch.cat([x, x.flip(-1)])), x.shape[0]
+        return (logits[:count] + logits[count:]) / 2

@@ -8,7 +8,8 @@ would have, and every image of a class is seen once before any is seen again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from ..zoo.contract import ImageSpec
 from ..zoo.errors import LabelError, UsageError
 from ..zoo.images import ImageCase, fit_image, normalise_image
-from .augment2d import augment
+from .augment2d import Image, augment_marked
+from .marked import mask_of
 from .recipe import Recipe
 from .rounds import Rounds
 
@@ -31,6 +33,7 @@ class ImageSet:
         targets: (n,) int64, numbers of classes.
         classes: names of the classes, by number.
         spec: the contract's input.
+        masks: (n, H, W, 1) uint8, 0 to 255: what is marked, fitted as the images are; None if nobody asked.
 
     Example:
         >>> spec = ImageSpec("image", ("grey",), (2, 2), "stretch", "unit")
@@ -44,10 +47,16 @@ class ImageSet:
     targets: NDArray[np.int64]
     classes: tuple[str, ...]
     spec: ImageSpec
+    masks: NDArray[np.uint8] | None = None
 
     @classmethod
     def load(
-        cls, cases: Sequence[ImageCase], spec: ImageSpec, classes: Sequence[str], target: str
+        cls,
+        cases: Sequence[ImageCase],
+        spec: ImageSpec,
+        classes: Sequence[str],
+        target: str,
+        marked: bool = False,
     ) -> ImageSet:
         """Read and fit every case.
 
@@ -56,16 +65,22 @@ class ImageSet:
             spec: the contract's input.
             classes: names in the order of the network's outputs.
             target: the fact of a case that names its class.
+            marked: read the masks too.
 
         Raises:
-            LabelError: a case does not have the fact, or its class is none of ``classes``.
+            LabelError: a case does not have the fact, or its class is none of ``classes``, or its mask is
+                asked for and absent.
             CaseError: a file cannot be read.
         """
         targets = np.array([_number(case, classes, target) for case in cases], np.int64)
         images = np.empty((len(cases), *spec.shape, len(spec.channels)), np.uint8)
-        for place, case in zip(images, cases, strict=True):
-            place[...] = fit_image(case.read(), spec)
-        return cls(tuple(case.id for case in cases), images, targets, tuple(classes), spec)
+        masks = np.empty((*images.shape[:3], 1), np.uint8) if marked else None
+        for index, case in enumerate(cases):
+            pixels = case.read()
+            images[index] = fit_image(pixels, spec)
+            if masks is not None:
+                masks[index] = _fitted_mask(case, pixels.shape[:2], spec)
+        return cls(tuple(case.id for case in cases), images, targets, tuple(classes), spec, masks)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -100,17 +115,31 @@ class ImageSampler:
         self.images, self.recipe = images, recipe
         self.rounds = Rounds(images.targets, len(images.classes), recipe.data.oversample, recipe.seed)
 
-    def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Images (B, C, H, W) and the numbers of their classes (B,) of one step."""
+    def batch(self, step: int) -> tuple[NDArray[Any], ...]:
+        """Images (B, C, H, W), the numbers of their classes (B,), and their masks (B, H, W), if they have
+        some, as float32 from 0 to 1, of one step."""
         size = self.recipe.fit.batch
         picked = [self.rounds.index(step * size + place) for place in range(size)]
-        tensors = [self._augmented(index, step, place) for place, index in enumerate(picked)]
-        return np.stack(tensors), self.images.targets[picked]
+        varied = [self._varied(index, step, place) for place, index in enumerate(picked)]
+        tensors = np.stack([normalise_image(image, self.images.spec) for image, _ in varied])
+        masks = [mask[..., 0] for _, mask in varied if mask is not None]
+        targets = self.images.targets[picked]
+        return (tensors, targets, np.stack(masks) / np.float32(255)) if masks else (tensors, targets)
 
-    def _augmented(self, index: int, step: int, place: int) -> NDArray[np.float32]:
+    def _varied(self, index: int, step: int, place: int) -> tuple[Image, Image | None]:
         rng = np.random.default_rng([self.recipe.seed, 1_000_003, step, place])
-        varied = augment(self.images.images[index], self.recipe.augment, rng)
-        return normalise_image(varied, self.images.spec)
+        mask = None if self.images.masks is None else self.images.masks[index]
+        return augment_marked(self.images.images[index], mask, self.recipe.augment, rng)
+
+
+def _fitted_mask(case: ImageCase, shape: tuple[int, int], spec: ImageSpec) -> Image:
+    mask = mask_of(case, shape)
+    if mask is None:
+        raise LabelError(
+            f"{case.id}: no mask; fit.mask_weight needs one of every image, as masks/{case.path.stem}.png"
+        )
+    grey = replace(spec, channels=("grey",))
+    return fit_image(mask.astype(np.uint8) * 255, grey)
 
 
 def _number(case: ImageCase, classes: Sequence[str], target: str) -> int:

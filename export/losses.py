@@ -53,6 +53,24 @@ def class_loss(name: str, logits: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(as_classes(logits), target)
 
 
+def map_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Soft Dice and cross-entropy of a coarse map of what is marked.
+
+    Args:
+        logits: (N, 1, h, w).
+        masks: (N, H, W) in [0, 1]; averaged over the cells of the map.
+
+    Example:
+        >>> masks = torch.zeros(1, 4, 4)
+        >>> masks[:, :2, :2] = 1
+        >>> right = 40 * torch.tensor([[[[1.0, 0], [0, 0]]]]) - 20
+        >>> round(float(map_loss(right, masks)), 3), float(map_loss(-right, masks)) > 10
+        (0.0, True)
+    """
+    cells = F.adaptive_avg_pool2d(masks[:, None], logits.shape[2:])
+    return region_loss("dice+bce", logits[:, :, None], cells[:, :, None])
+
+
 def as_classes(logits: Tensor) -> Tensor:
     """(N, K) as it is; one logit z as [0, z], whose softmax is (1 - sigmoid(z), sigmoid(z)).
 

@@ -224,7 +224,8 @@ class ImageMaterial(Material):
 
     def _load(self) -> None:
         recipe = self.recipe
-        self.images = ImageSet.load(self.cases, recipe.input, recipe.classes, recipe.target)
+        marked = recipe.fit.mask_weight > 0
+        self.images = ImageSet.load(self.cases, recipe.input, recipe.classes, recipe.target, marked)
 
     def _task(self, away: set[str]) -> ClassifyTask:
         apart = np.array([case in away for case in self.images.cases])
@@ -268,4 +269,7 @@ def phantoms(recipe: Recipe) -> Sequence[Case]:
 def _part(images: ImageSet, chosen: np.ndarray) -> ImageSet:
     """The chosen ones of a set."""
     cases = tuple(case for case, kept in zip(images.cases, chosen, strict=True) if kept)
-    return replace(images, cases=cases, images=images.images[chosen], targets=images.targets[chosen])
+    masks = None if images.masks is None else images.masks[chosen]
+    return replace(
+        images, cases=cases, images=images.images[chosen], targets=images.targets[chosen], masks=masks
+    )

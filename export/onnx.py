@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..eval.files import reason
 from ..zoo.contract import Contract
 from ..zoo.errors import ModelError, RunError
+from ..zoo.folds import fold_name
 from ..zoo.onnxfile import write_contract
 
 if TYPE_CHECKING:
@@ -74,8 +75,35 @@ def to_onnx(network: nn.Module, contract: Contract) -> onnx.ModelProto:
             raise ModelError(f"{contract.name}: torch cannot export it: {_cause(error)}") from error
     model = program.model_proto
     strip(model)
+    _show_folds(model, contract)
     check_versions(model)
     return model
+
+
+def _show_folds(model: onnx.ModelProto, contract: Contract) -> None:
+    """Make outputs of what the folds of a mean answer, which the graph computes anyway.
+
+    Raises:
+        ModelError: the graph does not end in as many sigmoids as the contract has folds.
+    """
+    folds = len(contract.training.get("ensemble") or ())
+    if not folds:
+        return
+    graph = model.graph
+    answers = [node for node in graph.node if node.op_type == "Sigmoid"]
+    if len(answers) != folds:
+        raise ModelError(f"{contract.name}: {folds} folds, but {len(answers)} sigmoids in the graph")
+    names = {node.output[0]: fold_name(number) for number, node in enumerate(answers)}
+    for node in graph.node:
+        for places in (node.input, node.output):
+            places[:] = [names.get(place, place) for place in places]
+    kept = [info for info in graph.value_info if info.name not in names]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+    for name in names.values():
+        shown = graph.output.add()
+        shown.CopyFrom(graph.output[0])
+        shown.name = name
 
 
 def save(model: onnx.ModelProto, contract: Contract, path: Path) -> None:

@@ -15,6 +15,7 @@ from ..zoo.registry import resolve, verify
 from ..zoo.torchfile import TorchFile
 from . import weights
 from .delivery import Origin
+from .ensemble import mirrored
 from .making import contract_of
 from .network import answer_shape
 from .networks import build
@@ -57,7 +58,7 @@ def deployed(recipe: Recipe, network: nn.Module) -> nn.Module:
     """The network in the form that is exported: probabilities of regions, one logit per class."""
     if recipe.task == "segment":
         return WithSigmoid(network)
-    spec = recipe.input
+    network, spec = mirrored(recipe, network), recipe.input
     shape = answer_shape(network, (2, len(spec.channels), *spec.shape), recipe.name)
     return WithTwoLogits(network) if shape == (2, 1) else network
 

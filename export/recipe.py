@@ -88,6 +88,8 @@ class FitSpec:
         validate_every: steps between validations and checkpoints; 0 = once an epoch.
         patience: validations without a better score after which training stops; 0 = never.
         keep: the weights that are exported: of the "last" or of the "best" validation.
+        mask_weight: of finding what is marked in an image, beside its class; 0 leaves it out. 2-D images with
+            masks only, and networks with ``options.locate``. The exported network has no trace of it.
         precision: "fp32", or mixed: "bf16", "fp16" (with a scaled loss).
     """
 
@@ -106,6 +108,7 @@ class FitSpec:
     validate_every: int = 200
     patience: int = 0
     keep: str = "last"
+    mask_weight: float = 0.0
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
@@ -121,6 +124,7 @@ class FitSpec:
             "average",
             "validate_every",
             "patience",
+            "mask_weight",
         )
         _one_of("fit", self, optimiser=OPTIMISERS, schedule=SCHEDULES, keep=KEPT, precision=PRECISIONS)
         if not self.learning_rate > 0 or self.average >= 1:
@@ -156,13 +160,15 @@ class PretrainSpec:
 
 @dataclass(frozen=True)
 class EnsembleSpec:
-    """Several networks in one file.
+    """Several answers in one file.
 
     Attributes:
         folds: after a cross-validation, export the mean of the folds' probabilities as one network.
+        mirror: answer with the mean over an image and its mirror image (classifiers of 2-D images).
     """
 
     folds: bool = False
+    mirror: bool = False
 
 
 @dataclass(frozen=True)
@@ -224,6 +230,10 @@ class Recipe:
             raise UsageError("recipe: a classifier needs 'classes' (two or more) and 'target'")
         if self.ensemble.folds and self.task != "segment":
             raise UsageError("recipe [ensemble]: folds can be averaged for segmenters only")
+        if (self.ensemble.mirror or self.fit.mask_weight) and (self.task != "classify" or self.volumes):
+            raise UsageError("recipe: ensemble.mirror and fit.mask_weight are for classifiers of 2-D images")
+        if self.fit.mask_weight and not self.options.get("locate"):
+            raise UsageError("recipe [fit]: mask_weight needs a network with options.locate = true")
         if self.task == "prompt" and self.pretrain.steps:
             raise UsageError("recipe [pretrain]: not for prompts; give language.warm_steps")
         if (self.data.phantoms or self.pretrain.steps) and not self.volumes and self.task != "prompt":

@@ -145,6 +145,7 @@ def load(
     trust: bool = False,
     temperature: float = 0.0,
     seed: int = 0,
+    cross_validated: bool = False,
 ) -> Any:
     """Load a model, verified, ready to be called.
 
@@ -160,6 +161,8 @@ def load(
             its left-right mirror image, "all" over all eight mirror images. Each costs a run of the network.
         trust: run a TorchScript file that is not in the registry: it runs code of its own.
         temperature, seed: of language models: 0 gives the likeliest answer; above, answers are drawn.
+        cross_validated: of a model that is the mean of folds: each of its training cases is answered by the
+            fold that never saw it, see ``folds``.
 
     Returns:
         A ``model.Model``, or a ``language.LanguageModel``.
@@ -168,8 +171,8 @@ def load(
         ModelNotFoundError, ModelError, ContractError, IntegrityError: it cannot be found or trusted.
         DeviceError: device or precision are not to be had.
         MissingDependencyError: no runtime is installed.
-        UsageError: an unknown word, flips for a model that cannot have them, or TorchScript that was not
-            asked for by name or is not trusted.
+        UsageError: an unknown word, flips or folds for a model that cannot have them, or TorchScript that
+            was not asked for by name or is not trusted.
 
     Example:
         >>> import numpy as np
@@ -182,10 +185,12 @@ def load(
         from .runtimes import baseline
 
         _no_flips(flips, text)
+        _no_folds(cross_validated, text)
         return baseline.load(text.removeprefix(BASELINE_PREFIX), runtime, device, precision)
     from .language import is_language_model
 
     if is_language_model(text):
+        _no_folds(cross_validated, text)
         return _load_language(
             text, flips, runtime, device, precision, threads, contract, Sampling(temperature, seed)
         )
@@ -197,7 +202,8 @@ def load(
     how, agreed = _contract(found.how, file, contract)
     session = open_session(file.name, runtime, device, precision, threads)
     tell_terms(agreed)
-    return as_model(agreed, session, how, file.content_sha256, flips)
+    model = as_model(agreed, session, how, file.content_sha256, flips)
+    return _apart(model, session) if cross_validated else model
 
 
 def _load_language(text: str, flips: str, *options: Any) -> LanguageModel:
@@ -224,6 +230,24 @@ def as_model(contract: Contract, session: Session, how: str, content_hash: str, 
     from .volume_model import VolumeModel
 
     return VolumeModel(contract, session, how, content_hash, flips)
+
+
+def _apart(model: Model, session: Session) -> Model:
+    from .folds import FoldsApart
+    from .volume_model import VolumeModel
+
+    if isinstance(model, VolumeModel):
+        return FoldsApart.of(model, session)
+    raise _no_mean(model.name)
+
+
+def _no_folds(cross_validated: bool, name: str) -> None:
+    if cross_validated:
+        raise _no_mean(name)
+
+
+def _no_mean(name: str) -> UsageError:
+    return UsageError(f"cross_validated: {name} is not the mean of a cross-validation's folds")
 
 
 def _no_flips(flips: str, name: str) -> None:

@@ -132,7 +132,7 @@ def board_view(board: Board, anchor: str, hrefs: Mapping[str, str]) -> BoardView
     rows += published
     source = SOURCE if published else ""
     plot, plot_note = _plot(entries, figures[0] if figures else None, hrefs, lower)
-    notes = (*board.mixed, *problems, *_not_held_out(board))
+    notes = (*board.mixed, *problems, *(run.held_out for run in board.runs.values() if run.held_out))
     title = TASKS.get(board.task, board.task)
     first = next(iter(board.runs.values()))
     told = (notes, plot, plot_note, source, first.unit.rpartition(" ")[2], unit_of(first, "patient") + "s")
@@ -266,14 +266,6 @@ def _mark(found: Comparison, p: float, figure: str, below: str) -> Mark:
         f"{found.n} shared patients; paired permutation test, Holm-adjusted {shown}"
     )
     return Mark(shown, title, differs)
-
-
-def _not_held_out(board: Board) -> list[str]:
-    return [
-        f"Not held out: {label} was trained on {len(run.scores.seen_in_training)} of these cases."
-        for label, run in board.runs.items()
-        if run.scores.seen_in_training
-    ]
 
 
 def _plot(

@@ -265,9 +265,7 @@ def _notes(run: Run) -> list[str]:
     failed = [record for record in run.cases if record.status == FAILED]
     if failed:
         out.append(f"{len(failed)} of {len(run.cases)} cases have no prediction; they count as failures.")
-    seen = run.scores.seen_in_training
-    if seen:
-        out.append(f"Not held out: the model was trained on {len(seen)} of these cases.")
+    out += [run.held_out] if run.held_out else []
     undefined = ", ".join(f"{name} ({count})" for name, count in run.scores.undefined.items())
     gold = run.details.get("benchmark") if run.task == REASON else None
     if isinstance(gold, Mapping) and gold.get("verified", 0) != gold.get("items"):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...zoo.cases import Case
 from ...zoo.contract import ImageSpec
-from ...zoo.errors import CaseError, LabelError
-from ...zoo.images import ImageCase, fit_image, read_image
+from ...zoo.errors import LabelError
+from ...zoo.images import ImageCase, fit_image
 from ...zoo.slices2d import open_slices
 from ...zoo.tasks.grade import CLASSES
 from ...zoo.tasks.segment import region_mask
 from ...zoo.tasks.slices import SliceRule
+from ..marked import mask_of
 
 UNKNOWN, NONE = -1, CLASSES.index("none")
 
@@ -99,28 +99,13 @@ def image_slice(case: ImageCase, size: tuple[int, int]) -> Slice | None:
         CaseError: a file cannot be read, or image and mask differ in size.
     """
     spec = ImageSpec("image", ("grey",), size, "pad", "unit")
-    path = mask_path(case.path)
-    none = (case.fact("class") or "").replace("_", " ") in ("no tumor", "no tumour", "none")
-    if not none and path is None:
-        return None
     pixels = case.read()
-    mask = np.zeros(pixels.shape[:2], bool)
-    if path is not None and not none:
-        mask = read_image(path)[..., 0] > 127
-        if mask.shape != pixels.shape[:2]:
-            raise CaseError(f"{path}: the mask has shape {mask.shape}, the image {pixels.shape[:2]}")
+    mask = mask_of(case, pixels.shape[:2])
+    if mask is None:
+        return None
     image = fit_image(pixels, spec)[..., 0]
     low, high = int(image.min()), int(image.max())
     image = ((image - low) / max(1.0, high - low) * 255).astype(np.uint8)
     small = fit_image(mask.astype(np.uint8) * 255, spec)[..., 0] > 127
     plane, modality = case.fact("plane") or "axial", case.fact("modality") or "t1"
     return Slice(case.id, 0, image, small, UNKNOWN if small.any() else NONE, modality, plane)
-
-
-def mask_path(image: Path) -> Path | None:
-    """Where the mask of an image lies, if there is one."""
-    for folder in (image.parent.parent / "masks", image.parent / "masks"):
-        path = folder / f"{image.stem}.png"
-        if path.is_file():
-            return path
-    return None

@@ -40,6 +40,8 @@ class MobileCoAtNet(nn.Module):
         dropout: share of the pooled features dropped while training.
         drop_path: chance, while training, that an image skips a residual branch; it grows linearly from 0
             at the first block to this at the last (stochastic depth, arXiv 1603.09382).
+        locate: also learn where in the image it is, see :meth:`with_map`; the classes are computed as
+            without it.
 
     Example:
         >>> net = MobileCoAtNet(in_channels=1, out_channels=3, size=(64, 64), blocks=(1, 1, 1, 1)).eval()
@@ -58,6 +60,7 @@ class MobileCoAtNet(nn.Module):
         kernels: Sequence[int] = (7, 5),
         dropout: float = 0.2,
         drop_path: float = 0.1,
+        locate: bool = False,
     ) -> None:
         super().__init__()
         rates = iter(np.linspace(0, drop_path, sum(blocks)).tolist())
@@ -74,11 +77,28 @@ class MobileCoAtNet(nn.Module):
             self.attentions.append(AttentionStage(widths[stage - 1], widths[stage], grid, drops))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(widths[3], out_channels)
+        if locate:
+            self.near, self.far = (nn.Conv2d(width, 1, 1) for width in widths[1:3])
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convolutions(self.stem(x))
         for stage in self.attentions:
             x = stage(x)
+        return self._classes(x)
+
+    def with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (N, K) of the classes and, (N, 1, H / 8, W / 8), of where the finding is.
+
+        The map is read off the second convolutional and the first attention stage, so that a mask teaches
+        both what to look at; for training with ``locate`` only.
+        """
+        near = self.convolutions(self.stem(x))
+        middle, last = self.attentions
+        far = middle(near)
+        wide = F.interpolate(self.far(far), near.shape[2:], mode="bilinear", align_corners=False)
+        return self._classes(last(far)), self.near(near) + wide
+
+    def _classes(self, x: Tensor) -> Tensor:
         return self.head(self.dropout(x.mean((2, 3))))
 
 

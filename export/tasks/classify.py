@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ...zoo.tasks.classify import softmax
 from ..calibrate import Calibration, calibrate, likelihood_loss
 from ..device import dense
-from ..losses import as_classes, class_loss
+from ..ensemble import mirrored
+from ..losses import as_classes, class_loss, map_loss
 from ..networks.cnn3d_cls import WithTwoLogits
 from ..recipe import Recipe
 
@@ -35,7 +36,7 @@ class ClassSet(Protocol):
 class BatchSource(Protocol):
     """What draws augmented batches: ``GradedSampler`` and ``ImageSampler``."""
 
-    def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+    def batch(self, step: int) -> tuple[NDArray[Any], ...]: ...
 
 
 class ClassifyTask:
@@ -68,8 +69,12 @@ class ClassifyTask:
         return self.source.batch(step)
 
     def loss(self, network: nn.Module, tensors: tuple[Tensor, ...]) -> Tensor:
-        images, targets = tensors
-        return class_loss(self.recipe.loss, network(dense(images)), targets)
+        images, targets, *masks = tensors
+        if not masks:
+            return class_loss(self.recipe.loss, network(dense(images)), targets)
+        logits, places = network.with_map(dense(images))
+        found = map_loss(places, masks[0])
+        return class_loss(self.recipe.loss, logits, targets) + self.recipe.fit.mask_weight * found
 
     def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
         """Accuracy, macro-F1 and mean -log p(true class) of each held-out set, by ``set/figure``."""
@@ -103,15 +108,16 @@ class ClassifyTask:
         return validation[f"{next(iter(self.held_out))}/macro-F1"] if self.held_out else None
 
     def deployed(self, network: nn.Module) -> nn.Module:
+        network = mirrored(self.recipe, network)
         return WithTwoLogits(network) if self._one_logit(network) else network
 
     def describe(self) -> dict[str, list[str]]:
         return self.roles
 
     def logits(self, network: nn.Module, cases: ClassSet, device: torch.device) -> NDArray[np.float32]:
-        """(n, K), batch by batch."""
+        """(n, K), batch by batch, of the network as it is deployed."""
         size, found = self.recipe.fit.batch, []
-        network.eval()
+        network = mirrored(self.recipe, network).eval()
         with torch.no_grad():
             for first in range(0, len(cases), size):
                 some = [cases.tensor(i) for i in range(first, min(first + size, len(cases)))]

@@ -40,6 +40,24 @@ def test_nothing_asked_nothing_changed(channels):
     assert np.array_equal(augment2d.augment(image, STILL, _rng()), image)
 
 
+@given(st.integers(0, 10_000))
+def test_a_mask_moves_as_the_image_does(seed):
+    """An image that is its own mask stays so under everything that only moves it."""
+    mask = np.zeros((24, 32, 1), np.uint8)
+    mask[4:15, 6:20] = 255
+    spec = replace(STILL, mirror=0.5, upend=0.5, rotate=30, zoom=0.2, stretch=0.1, shift=0.1)
+    image, moved = augment2d.augment_marked(mask, mask, spec, _rng(seed))
+    assert np.array_equal(image, moved)
+
+
+def test_a_mask_changes_nothing_of_the_image_and_no_exposure_touches_it():
+    image, mask = _image(), np.full((24, 32, 1), 255, np.uint8)
+    spec = replace(Augment2DSpec(), rotate=0, zoom=0, stretch=0, shift=0)
+    varied, moved = augment2d.augment_marked(image, mask, spec, _rng(3))
+    assert np.array_equal(varied, augment2d.augment(image, spec, _rng(3)))
+    assert np.array_equal(moved, mask)
+
+
 @pytest.mark.parametrize("shape", [(24, 32), (9, 7), (8, 8)])
 def test_flips_are_numpys(shape):
     image = _image(shape)

@@ -1,5 +1,6 @@
 """Sets of training images and the batches drawn from them."""
 
+import dataclasses
 from collections import Counter
 from dataclasses import fields
 
@@ -108,6 +109,33 @@ def test_data_without_labels_and_with_unknown_ones_is_refused(cases):
         ImageSet.load(cases, SPEC, ("a", "b"), "class")
     with pytest.raises(CaseError, match=r"gone\.png"):
         _load([ImageCase("g", "g", cases[0].path.with_name("gone.png"), {"class": "one"})])
+
+
+def test_masks_are_fitted_and_come_with_their_images(cases, tmp_path):
+    """The left half is marked in every image but the healthy one, 6 x 8 pixels made 12 x 16."""
+    half = np.zeros((6, 8), np.uint8)
+    half[:, :4] = 255
+    (tmp_path / "masks").mkdir()
+    for case in cases[:-1]:
+        cv2.imwrite(str(tmp_path / "masks" / case.path.name), half)
+    healthy = ImageCase("h", "h", cases[-1].path, {"class": "no_tumor"})
+    marked = [*cases[:-1], healthy]
+    images = ImageSet.load(marked, SPEC, ("many", "few", "no_tumor"), "class", marked=True)
+    assert images.masks.shape == (14, 12, 16, 1)
+    assert (images.masks[:-1, :, :7] == 255).all()
+    assert (images.masks[:-1, :, 9:] == 0).all()
+    assert not images.masks[-1].any()
+    assert _load(cases).masks is None
+
+    recipe = dataclasses.replace(_recipe(batch=14), classes=("many", "few", "no_tumor"))
+    _, targets, masks = ImageSampler(images, recipe).batch(0)
+    assert (masks.shape, masks.dtype, masks.max()) == ((14, 12, 16), np.float32, 1)
+    assert (masks.any((1, 2)) == (targets < 2)).all()
+    with pytest.raises(LabelError, match=r"13: no mask; .*masks/13\.png"):
+        ImageSet.load(cases, SPEC, CLASSES, "class", marked=True)
+    cv2.imwrite(str(tmp_path / "masks" / "13.png"), half[:3])
+    with pytest.raises(CaseError, match=r"mask has shape \(3, 8\), the image \(6, 8\)"):
+        ImageSet.load(cases, SPEC, CLASSES, "class", marked=True)
 
 
 def test_a_class_without_images_is_named(cases):

@@ -33,6 +33,20 @@ class TestMobileCoAtNet(ModelTester):
             assert torch.equal(net(x), net(x))
 
 
+def test_a_map_beside_the_classes_leaves_them_as_they_are():
+    small = {"stem": 8, "widths": (8, 16, 32, 64), "blocks": (1, 1, 1, 1), "size": (64, 48)}
+    nets = []
+    for locate in (False, True):
+        torch.manual_seed(0)
+        nets.append(build("mobilecoatnet", in_channels=1, out_channels=3, locate=locate, **small).eval())
+    x = torch.randn(2, 1, 64, 48)
+    with torch.no_grad():
+        logits, found = nets[1].with_map(x)
+        assert torch.equal(logits, nets[0](x))
+        assert torch.equal(logits, nets[1](x))
+    assert found.shape == (2, 1, 8, 6)
+
+
 def test_attention_is_the_formula_of_the_paper():
     """CoAtNet's equation 3 in loops: weights of i over j from x_i x_j and the bias of their offset."""
     torch.manual_seed(0)

@@ -1,6 +1,7 @@
 """``zoo-train`` as a user calls it: one training, cross-validation, ensemble, mistakes in one line."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -8,10 +9,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import voxzoo  # noqa: E402
+from voxzoo.cards.rerun import rerun_command  # noqa: E402
+from voxzoo.cards.runs import Run  # noqa: E402
 from voxzoo.export import cli, weights  # noqa: E402
 from voxzoo.export.ensemble import MeanOfSegmenters  # noqa: E402
+from voxzoo.export.network import NetworkSession  # noqa: E402
 from voxzoo.export.networks import build  # noqa: E402
+from voxzoo.export.networks.cnn3d_seg import WithSigmoid  # noqa: E402
+from voxzoo.zoo.datasets import open_dataset  # noqa: E402
 from voxzoo.zoo.onnxfile import read_contract  # noqa: E402
+from voxzoo.zoo.volume_model import VolumeModel  # noqa: E402
 
 TOY = """
 name = "toy"
@@ -105,6 +113,7 @@ def test_cross_validation_sums_up_what_each_fold_never_saw(call, tmp_path):
         assert not set(role["held_out"]) & set(role["cases"])
         assert len(role["cases"]) + len(role["held_out"]) == 5
     _mean_is_in_the_file(out)
+    _each_case_by_the_fold_that_never_saw_it(out, roles)
 
     kept = (out / "cv.json").read_bytes()
     (out / "fold2/last.safetensors").unlink()  # as if it had been killed early in its last fold
@@ -112,18 +121,49 @@ def test_cross_validation_sums_up_what_each_fold_never_saw(call, tmp_path):
     assert (out / "cv.json").read_bytes() == kept
 
 
+def _folds_of(out):
+    """The deployed networks of the folds, of their own weights."""
+    for fold in range(3):
+        net = build("cnn3d-seg")
+        net.load_state_dict(weights.read(out / f"fold{fold}/weights.safetensors")[0])
+        yield WithSigmoid(net).eval()
+
+
 def _mean_is_in_the_file(out):
     """The one file against the three networks, averaged by hand."""
     onnxruntime = pytest.importorskip("onnxruntime")
     x = np.random.default_rng(0).standard_normal((1, 4, 12, 14, 12)).astype(np.float32)
-    total = 0
-    for fold in range(3):
-        net = build("cnn3d-seg").eval()
-        net.load_state_dict(weights.read(out / f"fold{fold}/weights.safetensors")[0])
-        with torch.no_grad():
-            total = total + torch.sigmoid(net(torch.from_numpy(x))).numpy()
+    with torch.no_grad():
+        answers = [net(torch.from_numpy(x)).numpy() for net in _folds_of(out)]
     session = onnxruntime.InferenceSession(str(out / "toy.onnx"), providers=["CPUExecutionProvider"])
-    np.testing.assert_allclose(session.run(None, {"image": x})[0], total / 3, atol=1e-5)
+    mean, *folds = session.run(None, {"image": x})
+    np.testing.assert_allclose(mean, sum(answers) / 3, atol=1e-5)
+    assert [port.name for port in session.get_outputs()] == ["probability", "fold0", "fold1", "fold2"]
+    np.testing.assert_allclose(folds, answers, atol=1e-5)
+
+
+def _each_case_by_the_fold_that_never_saw_it(out, roles):
+    """Cross-validated, the one file answers as the one network does that the case was kept from."""
+    model = voxzoo.load(out / "toy.onnx", cross_validated=True)
+    cases = {case.id: case for case in open_dataset(DATA)}
+    for net, role in zip(_folds_of(out), roles, strict=True):
+        alone = VolumeModel(model.contract, NetworkSession(net, model.contract), "", "")
+        for case in role["held_out"]:
+            prepared = alone.prepare(cases[case])
+            wanted = alone.infer(prepared)
+            np.testing.assert_allclose(model.infer(model.prepare(cases[case])), wanted, atol=1e-5)
+    new = next(iter(open_dataset(DATA.replace("seed=3", "seed=9"))))
+    new = dataclasses.replace(new, id="new")  # of nobody's: by the mean of all
+    mean = voxzoo.load(out / "toy.onnx")
+    np.testing.assert_array_equal(model.infer(model.prepare(new)), mean.infer(mean.prepare(new)))
+
+    apart = voxzoo.evaluate(out / "toy.onnx", DATA, cross_validated=True, baseline=False)
+    assert apart.scores.seen_in_training == ()
+    assert apart.scores.model["folds"] == apart.options["folds"] == "apart"
+    assert rerun_command(Run(apart, out, "")).count("--cross-validated") == 1
+    seen = voxzoo.evaluate(out / "toy.onnx", DATA, baseline=False).scores
+    assert len(seen.seen_in_training) == 5
+    assert "folds" not in seen.model
 
 
 def test_the_mean_of_one_network_is_that_network():

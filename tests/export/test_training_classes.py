@@ -6,10 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
 torch = pytest.importorskip("torch")
 
+from voxzoo.export.delivery import Exporter  # noqa: E402
 from voxzoo.export.making import contract_of, finish  # noqa: E402
 from voxzoo.export.material import gather  # noqa: E402
+from voxzoo.export.origins import origin_of  # noqa: E402
 from voxzoo.export.progress import Silent  # noqa: E402
 from voxzoo.export.recipe import parse_recipe  # noqa: E402
 from voxzoo.export.rounds import Rounds  # noqa: E402
@@ -119,6 +123,76 @@ def test_images_are_learned_calibrated_and_exported(folder, tmp_path):
     with torch.no_grad():
         z = network(torch.from_numpy(image)[None])[0].numpy() / contract.output.temperature
     np.testing.assert_allclose(answer.probabilities, np.exp(z) / np.exp(z).sum(), atol=1e-5)
+
+
+MARKED = SHAPES.replace("blocks = [1, 1, 1, 1]", "blocks = [1, 1, 1, 1]\nlocate = true")
+MARKED = MARKED.replace("[fit]", "[fit]\nmask_weight = 2.0") + "[ensemble]\nmirror = true\n"
+MARKED = MARKED.replace('"bright", "dark"', '"spot", "no_tumor"').replace("steps = 12", "steps = 40")
+
+
+@pytest.fixture(scope="module")
+def spots(tmp_path_factory):
+    """Eight images with a bright spot at some place, and its mask; four without one."""
+    root, rng = tmp_path_factory.mktemp("spots"), np.random.default_rng(0)
+    for name in ("spot", "no_tumor", "masks"):
+        (root / name).mkdir()
+    for i in range(12):
+        image, mask = rng.normal(80, 8, (32, 32)), np.zeros((32, 32), np.uint8)
+        if i < 8:
+            y, x = rng.integers(4, 20, 2)
+            mask[y : y + 8, x : x + 8] = 255
+            cv2.imwrite(str(root / "masks" / f"{i}.png"), mask)
+        image = np.clip(image + mask / 2, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(root / ("spot" if i < 8 else "no_tumor") / f"{i}.png"), image)
+    rows = [f"{k}/{i}.png,{k}\n" for i in range(12) for k in ["spot" if i < 8 else "no_tumor"]]
+    (root / "labels.csv").write_text("name,label\n" + "".join(rows))
+    return root
+
+
+def test_masks_teach_where_and_mirror_images_are_averaged(spots, tmp_path):
+    recipe = parse_recipe(MARKED, "marked")
+    material = gather(recipe, [str(spots)])
+    task = material.task(0, 3)
+    network = train(recipe, task, tmp_path)
+    index = next(i for i, target in enumerate(task.learned.targets) if target == 0)
+    with torch.no_grad():
+        _, found = network.with_map(torch.from_numpy(task.learned.tensor(index))[None])
+    cells = task.learned.masks[index, ..., 0].reshape(4, 8, 4, 8).mean((1, 3))
+    assert np.corrcoef(found[0, 0].numpy().ravel(), cells.ravel())[0, 1] > 0.5
+
+    list(finish(recipe, network, task, material.cases, tmp_path))
+    for origin in (tmp_path / "shapes.onnx", tmp_path / "again.onnx"):
+        if not origin.exists():  # what zoo-export makes of the folder is the same network
+            Exporter(origin_of(str(tmp_path)), material.cases[:2], fast=False).write("onnx", origin)
+        session = onnxruntime.InferenceSession(str(origin), providers=["CPUExecutionProvider"])
+        x = task.learned.tensor(0)[None].repeat(3, axis=0)
+        x[1] = x[1, ..., ::-1]
+        z = session.run(None, {"image": x})[0]
+        np.testing.assert_allclose(z[0], z[1], atol=1e-5)
+        with torch.no_grad():
+            halves = network(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(z[0], (halves[0] + halves[1]) / 2, atol=1e-5)
+    parameters = {name for name, _ in network.named_parameters()}
+    assert {"near.weight", "far.weight"} <= parameters
+    names = {tensor.name for tensor in onnx.load(tmp_path / "shapes.onnx").graph.initializer}
+    assert not any("near" in name or "far" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("locate = true", "locate = false"), "mask_weight needs a network with options.locate"),
+        (("mask_weight = 2.0", "mask_weight = -1.0"), r"\[fit\]: mask_weight = -1.0; expected 0 or more"),
+    ],
+)
+def test_masks_asked_for_in_vain(change, says):
+    with pytest.raises(UsageError, match=says):
+        parse_recipe(MARKED.replace(*change), "marked")
+
+
+def test_a_volume_has_no_mirror_image_to_average():
+    with pytest.raises(UsageError, match="for classifiers of 2-D images"):
+        parse_recipe(GRADES + "[ensemble]\nmirror = true\n", "grades")
 
 
 def _fed(path, spec):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -166,7 +167,7 @@ def _initializer(stream: BinaryIO, part: wire.Field) -> tuple[str, Dims]:
 
 
 def _value(stream: BinaryIO, part: wire.Field) -> tuple[str, Dims | None]:
-    """ValueInfoProto: 1 name, 2 type > 1 tensor_type > 2 shape > 1 dim > 1 dim_value."""
+    """ValueInfoProto: 1 name, 2 type > 1 tensor_type > 2 shape > 1 dim > 1 dim_value, 2 dim_param."""
     fields = {f.number: f for f in wire.walk(stream, part.value_start, part.end)}
     name = _text(stream, fields[1])
     inner = fields.get(2)
@@ -179,8 +180,20 @@ def _value(stream: BinaryIO, part: wire.Field) -> tuple[str, Dims | None]:
 
 def _dimensions(stream: BinaryIO, shape: wire.Field) -> Iterator[int]:
     for dim in list(wire.walk(stream, shape.value_start, shape.end)):
-        stated = {f.number: f.value for f in wire.walk(stream, dim.value_start, dim.end)}
-        yield stated.get(1) or 1
+        fields = {f.number: f for f in wire.walk(stream, dim.value_start, dim.end)}
+        named = _text(stream, fields[2]) if 2 in fields else ""
+        yield (fields[1].value if 1 in fields else 0) or free_size(named)
+
+
+def free_size(name: str) -> int:
+    """What a free dimension is with a batch of one: "batch" 1, "2*batch" 2 (mirror images in the batch).
+
+    Example:
+        >>> free_size("2*batch"), free_size("batch"), free_size("")
+        (2, 1, 1)
+    """
+    found = re.fullmatch(r"(\d+) ?\* ?\w+", name)
+    return int(found[1]) if found else 1
 
 
 def _packed(data: bytes) -> list[int]:

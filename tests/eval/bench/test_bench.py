@@ -301,6 +301,8 @@ def test_operations_of_networks_beside_their_formulas(tmp_path):
     assert count_flops(model([up], {"w": (8, 3, 2, 2)}, (1, 8, 5, 5), (1, 3, 10, 10))).count == 2 * 200 * 12
     gemm = helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)
     assert count_flops(model([gemm], {"w": (7, 4)}, (7, 3), (3, 4))).count == 2 * 3 * 4 * 7
+    # Twice the batch inside, as with mirror images: two answers for each sample.
+    assert count_flops(model([gemm], {"w": (7, 4)}, ("batch", 3), ("2*batch", 4))).count == 2 * 2 * 4 * 1
     # A shape that the file does not state: inferred where onnx is.
     chain = [helper.make_node("Conv", ["x", "w"], ["h"]), helper.make_node("Conv", ["h", "w"], ["y"])]
     hidden = count_flops(model(chain, {"w": (8, 8, 3, 3)}, (1, 8, 12, 12), (1, 8, 8, 8)))

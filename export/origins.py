@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from ..zoo import onnxfile
 from ..zoo.contract import Contract
 from ..zoo.errors import ContractError, ModelError, UsageError
@@ -15,12 +13,9 @@ from ..zoo.registry import resolve, verify
 from ..zoo.torchfile import TorchFile
 from . import weights
 from .delivery import Origin
-from .ensemble import mirrored
+from .deployed import deployed
 from .making import contract_of
-from .network import answer_shape
 from .networks import build
-from .networks.cnn3d_cls import WithTwoLogits
-from .networks.cnn3d_seg import WithSigmoid
 from .recipe import Recipe, load_recipe, recipe_from
 
 
@@ -52,15 +47,6 @@ def origin_of(source: str, recipe: str | None = None, contract: Path | None = No
 
 
 _UNKNOWN: dict[str, Any] = {"real": [], "phantoms": [], "held_out": []}
-
-
-def deployed(recipe: Recipe, network: nn.Module) -> nn.Module:
-    """The network in the form that is exported: probabilities of regions, one logit per class."""
-    if recipe.task == "segment":
-        return WithSigmoid(network)
-    network, spec = mirrored(recipe, network), recipe.input
-    shape = answer_shape(network, (2, len(spec.channels), *spec.shape), recipe.name)
-    return WithTwoLogits(network) if shape == (2, 1) else network
 
 
 def _of_folder(folder: Path, contract: Contract | None) -> Origin:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from ...zoo.tasks.classify import softmax
 from ..calibrate import Calibration, calibrate, likelihood_loss
+from ..deployed import deployed
 from ..device import dense
 from ..ensemble import mirrored
 from ..losses import as_classes, class_loss, map_loss
-from ..networks.cnn3d_cls import WithTwoLogits
 from ..recipe import Recipe
 
 
@@ -108,8 +108,7 @@ class ClassifyTask:
         return validation[f"{next(iter(self.held_out))}/macro-F1"] if self.held_out else None
 
     def deployed(self, network: nn.Module) -> nn.Module:
-        network = mirrored(self.recipe, network)
-        return WithTwoLogits(network) if self._one_logit(network) else network
+        return deployed(self.recipe, network)
 
     def describe(self) -> dict[str, list[str]]:
         return self.roles
@@ -130,10 +129,6 @@ class ClassifyTask:
             logits = self.logits(network, cases, next(network.parameters()).device)
             return calibrate(logits, cases.targets, cases.cases, f"held-out {name}")
         return None
-
-    def _one_logit(self, network: nn.Module) -> bool:
-        with torch.no_grad():
-            return network.eval()(torch.from_numpy(self.learned.tensor(0))[None]).shape[1] == 1
 
 
 def macro_f1(found: NDArray[np.int64], targets: NDArray[np.int64]) -> float:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ...eval.overlap import dice
+from ..deployed import deployed
 from ..device import dense
 from ..losses import region_loss
-from ..networks.cnn3d_seg import WithSigmoid
 from ..recipe import Recipe
 from ..samples import Sampler, TrainingVolume
 from ..volumes import OutlinedSampler, OutlinedVolume, fitted
@@ -87,7 +87,7 @@ class SegmentTask:
         return round(float(np.mean(list(validation.values()))), 5) if validation else None
 
     def deployed(self, network: nn.Module) -> nn.Module:
-        return WithSigmoid(network)
+        return deployed(self.recipe, network)
 
     def describe(self) -> dict[str, list[str]]:
         return self.data.describe()

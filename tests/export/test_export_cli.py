@@ -184,9 +184,9 @@ class TestRefusals:
 
 
 def test_bundled_recipes_describe_networks_that_fit_their_contracts():
+    from voxzoo.export.deployed import deployed
     from voxzoo.export.making import contract_of
     from voxzoo.export.network import check_shapes
-    from voxzoo.export.origins import deployed
     from voxzoo.export.recipe import bundled
 
     for name in (name for name in bundled() if name != "paper-cnn3d-cls"):  # 48 million parameters

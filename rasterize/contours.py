@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import kernels
 from .checks import as_masks
 from .errors import GeometryError, InputError
+from .kernels import polygon
 from .shapes import round_half_down
 
 
@@ -43,7 +43,7 @@ def mask_to_polygon(mask: ArrayLike, max_points: int | None = 12) -> NDArray[np.
         [[0.5, 0.5], [0.5, 2.5], [1.5, 2.5], [1.5, 0.5]]
     """
     most = -1 if max_points is None else _as_limit(max_points)
-    points = kernels.mask_polygon(as_masks(mask, 2), most)
+    points = polygon.mask_polygon(as_masks(mask, 2), most)
     if len(points) == 0:
         raise _empty("mask")
     return points
@@ -71,7 +71,7 @@ def mask_to_polygons(masks: ArrayLike, max_points: int = 12) -> list[NDArray[np.
     most = _as_limit(max_points)
     out = np.empty((len(array), max(most, 4), 2))
     counts = np.zeros(len(array), np.int64)
-    kernels.mask_polygons(array, most, out, counts)
+    polygon.mask_polygons(array, most, out, counts)
     if not counts.all():
         empty = np.flatnonzero(counts == 0)
         raise _empty(f"mask {', '.join(map(str, empty[:5]))} of {len(array)}")

@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import kernels
 from .checks import as_points, as_shape, check_coordinates
 from .errors import GeometryError, InputError
+from .kernels import fill
 
 RULES = ("center", "outline", "opencv", "all_touched")
 
 _KERNELS = {
-    "center": kernels.fill_center,
-    "outline": kernels.fill_outline,
-    "all_touched": kernels.fill_touched,
+    "center": fill.fill_center,
+    "outline": fill.fill_outline,
+    "all_touched": fill.fill_touched,
 }
 _UNDERFLOW = 1e-100  # the exact orientation test multiplies: nearer to 0 than this is taken as 0
 

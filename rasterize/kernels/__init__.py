@@ -1,0 +1,1 @@
+"""Compiled loops: from polygons to masks (``fill``) and back (``polygon``)."""

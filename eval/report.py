@@ -137,7 +137,9 @@ def _seen_in_training(results: Results) -> list[str]:
     seen = results.scores.seen_in_training
     if not seen:
         return []
-    return [f"NOT HELD OUT: the model was trained on {len(seen)} of these cases ({some(seen)})."]
+    folds = (results.scores.contract or {})["training"].get("ensemble")
+    hint = " With --cross-validated each is answered by the fold that never saw it." if folds else ""
+    return [f"NOT HELD OUT: the model was trained on {len(seen)} of these cases ({some(seen)}).{hint}"]
 
 
 def _failures(results: Results) -> list[str]:

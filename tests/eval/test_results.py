@@ -136,8 +136,23 @@ def test_training_cases_among_the_scored_ones_are_named(results):
     assert trained.seen_in_training == ("b",)
     notes = "\n".join(footnotes(replace(results, scores=trained, options=OPTIONS)))
     assert "NOT HELD OUT: the model was trained on 1 of these cases (b)" in notes
+    assert "--cross-validated" not in notes
     assert results.scores.seen_in_training == ()
     assert "NOT HELD OUT" not in "\n".join(footnotes(replace(results, options=OPTIONS)))
+
+
+def test_cases_that_a_fold_was_kept_from(results):
+    folds = [{"cases": ["b"], "held_out": ["a"]}, {"cases": ["a"], "held_out": ["b"]}]
+    contract = {"name": "m", "training": {"cases": ["a", "b"], "ensemble": folds}}
+    mean = replace(results.scores, contract=contract)
+    assert mean.seen_in_training == ("a", "b")
+    notes = "\n".join(footnotes(replace(results, scores=mean, options=OPTIONS)))
+    assert "With --cross-validated each is answered by the fold that never saw it." in notes
+    apart = replace(mean, model={**mean.model, "folds": "apart"})
+    assert apart.seen_in_training == ()
+    assert "NOT HELD OUT" not in "\n".join(footnotes(replace(results, scores=apart, options=OPTIONS)))
+    del folds[1]
+    assert apart.seen_in_training == ("b",)
 
 
 def test_the_file_is_strict_json_and_flat(results, tmp_path):

@@ -29,10 +29,32 @@ class MeanOfSegmenters(nn.Module):
         self.networks = nn.ModuleList(networks)
 
     def forward(self, x: Tensor) -> Tensor:
-        total = torch.sigmoid(self.networks[0](x))
-        for network in list(self.networks)[1:]:
-            total = total + torch.sigmoid(network(x))
-        return total / len(self.networks)
+        return _mean(self.answers(x))
+
+    def answers(self, x: Tensor) -> list[Tensor]:
+        """The probabilities of each network."""
+        return [torch.sigmoid(network(x)) for network in self.networks]
+
+    def with_folds(self) -> nn.Module:
+        """The same network, giving (mean, answer of the first, of the second, ...)."""
+        return _WithFolds(self)
+
+
+class _WithFolds(nn.Module):
+    def __init__(self, mean: MeanOfSegmenters) -> None:
+        super().__init__()
+        self.mean = mean
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        answers = self.mean.answers(x)
+        return (_mean(answers), *answers)
+
+
+def _mean(answers: Sequence[Tensor]) -> Tensor:
+    total = answers[0]
+    for answer in answers[1:]:
+        total = total + answer
+    return total / len(answers)
 
 
 def mirrored(recipe: Recipe, network: nn.Module) -> nn.Module:

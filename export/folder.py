@@ -16,7 +16,8 @@ from .recipe import Recipe, recipe_from
 def claim(folder: Path, recipe: Recipe, cases: dict[str, list[str]], **facts: Any) -> None:
     """Take the folder for this training, or refuse one that holds another.
 
-    Keys that recipes did not have yet when the folder was made count as their defaults.
+    Keys that recipes did not have yet when the folder was made count as their defaults. How answers are
+    averaged afterwards is no part of the training: it may change, and the folder then says the new one.
 
     Args:
         folder: made if need be.
@@ -32,9 +33,10 @@ def claim(folder: Path, recipe: Recipe, cases: dict[str, list[str]], **facts: An
     kept = {name: value for name, value in facts.items() if value}
     if path.is_file():
         _same(path, recipe, {"cases": cases, **kept})
-        return
     content = {"recipe": recipe.to_dict(), "cases": cases, **kept}
-    atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
+    text = (json.dumps(content, indent=1) + "\n").encode()
+    if not path.is_file() or path.read_bytes() != text:
+        atomic_write(path, text)
 
 
 @contextlib.contextmanager
@@ -72,6 +74,8 @@ def _same(path: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
         raise RunError(f"{path}: not readable as a training's ({error}); {advice}") from error
     mine, theirs = _flat({**json.loads(json.dumps(recipe.to_dict())), **facts}), _flat({**theirs, **there})
     for name in sorted(mine.keys() | theirs.keys()):
+        if name.startswith("ensemble."):
+            continue
         if mine.get(name) != theirs.get(name):
             raise RunError(f"{other}: {name} was {theirs.get(name)!r}, now {mine.get(name)!r}; {advice}")
 

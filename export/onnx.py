@@ -24,6 +24,7 @@ from ..zoo.contract import Contract
 from ..zoo.errors import ModelError, RunError
 from ..zoo.folds import fold_name
 from ..zoo.onnxfile import write_contract
+from .ensemble import MeanOfSegmenters
 
 if TYPE_CHECKING:
     import onnx
@@ -51,13 +52,17 @@ def to_onnx(network: nn.Module, contract: Contract) -> onnx.ModelProto:
     """The network as an ONNX graph with a free batch size and the contract's names.
 
     Args:
-        network: as ``export_onnx`` takes it; put into eval mode.
+        network: as ``export_onnx`` takes it; put into eval mode. Of a ``MeanOfSegmenters`` the answer of each
+            fold becomes an output too, see ``zoo.folds``.
         contract: gives the input's shape and both names.
 
     Raises:
         ModelError: as ``export_onnx``.
     """
-    spec = contract.input
+    spec, outputs = contract.input, [contract.output.name]
+    if isinstance(network, MeanOfSegmenters):
+        outputs += [fold_name(number) for number in range(len(network.networks))]
+        network = network.with_folds()
     example = torch.zeros(2, len(spec.channels), *spec.shape)
     with _quiet(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no ONNX operator
         try:
@@ -67,7 +72,7 @@ def to_onnx(network: nn.Module, contract: Contract) -> onnx.ModelProto:
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[spec.name],
-                output_names=[contract.output.name],
+                output_names=outputs,
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
                 verbose=False,
             )
@@ -75,35 +80,8 @@ def to_onnx(network: nn.Module, contract: Contract) -> onnx.ModelProto:
             raise ModelError(f"{contract.name}: torch cannot export it: {_cause(error)}") from error
     model = program.model_proto
     strip(model)
-    _show_folds(model, contract)
     check_versions(model)
     return model
-
-
-def _show_folds(model: onnx.ModelProto, contract: Contract) -> None:
-    """Make outputs of what the folds of a mean answer, which the graph computes anyway.
-
-    Raises:
-        ModelError: the graph does not end in as many sigmoids as the contract has folds.
-    """
-    folds = len(contract.training.get("ensemble") or ())
-    if not folds:
-        return
-    graph = model.graph
-    answers = [node for node in graph.node if node.op_type == "Sigmoid"]
-    if len(answers) != folds:
-        raise ModelError(f"{contract.name}: {folds} folds, but {len(answers)} sigmoids in the graph")
-    names = {node.output[0]: fold_name(number) for number, node in enumerate(answers)}
-    for node in graph.node:
-        for places in (node.input, node.output):
-            places[:] = [names.get(place, place) for place in places]
-    kept = [info for info in graph.value_info if info.name not in names]
-    del graph.value_info[:]
-    graph.value_info.extend(kept)
-    for name in names.values():
-        shown = graph.output.add()
-        shown.CopyFrom(graph.output[0])
-        shown.name = name
 
 
 def save(model: onnx.ModelProto, contract: Contract, path: Path) -> None:

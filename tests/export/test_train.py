@@ -12,7 +12,7 @@ from voxzoo.export import weights  # noqa: E402
 from voxzoo.export.losses import soft_dice_loss  # noqa: E402
 from voxzoo.export.optim import learning_rate  # noqa: E402
 from voxzoo.export.progress import Silent  # noqa: E402
-from voxzoo.export.recipe import DataSpec, FitSpec, load_recipe  # noqa: E402
+from voxzoo.export.recipe import DataSpec, EnsembleSpec, FitSpec, load_recipe  # noqa: E402
 from voxzoo.export.samples import Sampler, TrainingVolume  # noqa: E402
 from voxzoo.export.tasks.segment import SegmentTask, TrainingSet  # noqa: E402
 from voxzoo.export.train import train as train_task  # noqa: E402
@@ -98,6 +98,15 @@ def test_a_folder_of_another_training_is_refused(tmp_path):
     train(_recipe(steps=1), _data(), tmp_path / "run")
     with pytest.raises(RunError, match="another training"):
         train(_recipe(steps=2), _data(), tmp_path / "run")
+
+
+def test_how_answers_are_averaged_is_no_part_of_a_training(tmp_path):
+    recipe = _recipe(steps=1)
+    train(recipe, _data(), tmp_path)
+    weights = (tmp_path / "weights.safetensors").read_bytes()
+    train(dataclasses.replace(recipe, ensemble=EnsembleSpec(folds=True)), _data(), tmp_path)
+    assert (tmp_path / "weights.safetensors").read_bytes() == weights
+    assert json.loads((tmp_path / "recipe.json").read_text())["recipe"]["ensemble"]["folds"] is True
 
 
 def test_a_crop_depends_on_seed_step_and_place_alone():

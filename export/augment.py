@@ -47,8 +47,6 @@ class AugmentSpec:
         rotate: standard deviation of the rotation about each axis, radians.
         zoom: standard deviation of the log of the zoom.
         bend: standard deviation of the smooth displacement, as a share of half the crop; 0 = none.
-        level: standard deviation of a shift that all channels share; 0 = none. A large tumour moves the mean
-            that z-scores are taken from.
     """
 
     flips: tuple[float, float, float] = (0.2, 0.5, 0.5)
@@ -66,7 +64,6 @@ class AugmentSpec:
     rotate: float = 0.2
     zoom: float = 0.12
     bend: float = 0.0
-    level: float = 0.0
 
 
 def monotone_curve(values: Array, strength: float, rng: Rng) -> Array:
@@ -157,11 +154,6 @@ def vary_intensities(image: Array, spec: AugmentSpec, rng: Rng) -> Array:
             out[channel] = 0
     out *= brain
     return out
-
-
-def shift_level(image: Array, deviation: float, rng: Rng) -> Array:
-    """Every channel brighter or darker by the same amount; background stays exactly 0."""
-    return image + np.float32(rng.normal(0, deviation)) * (image != 0)
 
 
 def coil_bias(image: Array, amplitude: float, rng: Rng) -> Array:

@@ -101,8 +101,6 @@ class Sampler:
         image = augment.vary_intensities(image, spec, rng)
         if spec.bias:
             image = augment.coil_bias(image, spec.bias, rng)
-        if spec.level:
-            image = augment.shift_level(image, spec.level, rng)
         image = augment.mix_up_channels(image, spec.mix_up, rng)
         if rng.random() < spec.thick:
             image = augment.thick_slices(image, int(rng.integers(1, 4)), int(rng.integers(2, 4)))

@@ -123,16 +123,6 @@ def test_a_study_without_contrast_agent_shows_t1_twice():
     assert seen == {(0, 1, 2, 3), (0, 1, 1, 3), (3, 1, 2, 0), (3, 1, 1, 0)}
 
 
-def test_a_shift_of_the_level_is_one_for_all_channels_and_none_of_the_background():
-    image = np.random.default_rng(0).normal(0, 1, (4, 6, 6, 6)).astype(np.float32)
-    image[:, :2] = 0
-    moved = augment.shift_level(image, 0.4, np.random.default_rng(1)) - image
-    assert not moved[:, :2].any()
-    np.testing.assert_allclose(moved[:, 2:], moved[0, 2, 0, 0], atol=1e-6)
-    drawn = [augment.shift_level(image[:, 2:3], 0.4, np.random.default_rng(i)).mean() for i in range(400)]
-    assert np.std(drawn) == pytest.approx(0.4, rel=0.15)
-
-
 def test_coil_bias_leaves_the_background_and_stays_smooth():
     image, _ = _crop()
     biased = augment.coil_bias(image, 0.4, np.random.default_rng(1))

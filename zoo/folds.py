@@ -31,8 +31,8 @@ def fold_name(number: int) -> str:
 def unseen_by(contract: Contract) -> dict[str, str]:
     """Case id -> the output of the fold that never saw it; empty for a model that is no mean of folds.
 
-    A training case that no fold was kept from has none: its answer is the mean's, and a report says that it is
-    not held out.
+    A training case that no fold was kept from has none: its answer is the mean's, and a report says that it
+    is not held out.
 
     Raises:
         ContractError: two folds claim not to have seen a case.

@@ -147,12 +147,13 @@ def test_cases_that_a_fold_was_kept_from(results):
     mean = replace(results.scores, contract=contract)
     assert mean.seen_in_training == ("a", "b")
     notes = "\n".join(footnotes(replace(results, scores=mean, options=OPTIONS)))
-    assert "With --cross-validated each is answered by the fold that never saw it." in notes
+    assert "--cross-validated asks the fold that never saw a case." in notes
     apart = replace(mean, model={**mean.model, "folds": "apart"})
     assert apart.seen_in_training == ()
     assert "NOT HELD OUT" not in "\n".join(footnotes(replace(results, scores=apart, options=OPTIONS)))
     del folds[1]
     assert apart.seen_in_training == ("b",)
+    assert "--cross-validated" not in "\n".join(footnotes(replace(results, scores=apart, options=OPTIONS)))
 
 
 def test_the_file_is_strict_json_and_flat(results, tmp_path):

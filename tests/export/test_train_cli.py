@@ -144,7 +144,7 @@ def _mean_is_in_the_file(out):
 
 def _each_case_by_the_fold_that_never_saw_it(out, roles):
     """Cross-validated, the one file answers as the one network does that the case was kept from."""
-    model = voxzoo.load(out / "toy.onnx", cross_validated=True)
+    model = voxzoo.load(out / "toy.onnx", "onnxruntime", cross_validated=True)
     cases = {case.id: case for case in open_dataset(DATA)}
     for net, role in zip(_folds_of(out), roles, strict=True):
         alone = VolumeModel(model.contract, NetworkSession(net, model.contract), "", "")
@@ -154,14 +154,14 @@ def _each_case_by_the_fold_that_never_saw_it(out, roles):
             np.testing.assert_allclose(model.infer(model.prepare(cases[case])), wanted, atol=1e-5)
     new = next(iter(open_dataset(DATA.replace("seed=3", "seed=9"))))
     new = dataclasses.replace(new, id="new")  # of nobody's: by the mean of all
-    mean = voxzoo.load(out / "toy.onnx")
+    mean = voxzoo.load(out / "toy.onnx", "onnxruntime")
     np.testing.assert_array_equal(model.infer(model.prepare(new)), mean.infer(mean.prepare(new)))
 
-    apart = voxzoo.evaluate(out / "toy.onnx", DATA, cross_validated=True, baseline=False)
+    apart = voxzoo.evaluate(model, DATA, baseline=False)
     assert apart.scores.seen_in_training == ()
     assert apart.scores.model["folds"] == apart.options["folds"] == "apart"
     assert rerun_command(Run(apart, out, "")).count("--cross-validated") == 1
-    seen = voxzoo.evaluate(out / "toy.onnx", DATA, baseline=False).scores
+    seen = voxzoo.evaluate(mean, DATA, baseline=False).scores
     assert len(seen.seen_in_training) == 5
     assert "folds" not in seen.model
 

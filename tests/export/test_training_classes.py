@@ -117,7 +117,7 @@ def test_images_are_learned_calibrated_and_exported(folder, tmp_path):
     assert told["temperature"] == contract.output.temperature > 0
     assert told["on"] == "held-out images"
     assert told["cases"] == 4
-    model = voxzoo.load(str(tmp_path / "shapes.onnx"))
+    model = voxzoo.load(str(tmp_path / "shapes.onnx"), "onnxruntime")
     answer = model(str(folder / "dark" / "0.png"))
     image = task.learned.tensor(0) * 0 + _fed(folder / "dark" / "0.png", recipe.input)
     with torch.no_grad():

@@ -41,7 +41,7 @@ def rerun_command(run: Run) -> str:
         words += ["--task", run.task]
     words += ["--data", _data(run), *_cases(run)]
     words += _language_flags(run) if run.is_language else flags(run.results.options)
-    words += ["--cross-validated"] if run.scores.model.get("folds") == "apart" else []
+    words += ["--cross-validated"] if run.scores.cross_validated else []
     ran = run.scores.runtime
     precision = ran.get("precision") if not run.is_language or ran.get("name") == "transformers" else None
     if precision not in (None, "fp32", "none", ""):

@@ -58,7 +58,7 @@ def _held_out(run: Run) -> str:
     if not training.get("cases"):
         return f"**Held out:** {NOT_STATED} (the model does not name the cases it was trained on)"
     seen = run.scores.seen_in_training
-    if not seen and run.scores.model.get("folds") == "apart":
+    if not seen and run.scores.cross_validated:
         return "**Held out:** yes, by cross-validation; each case was answered by the fold that never saw it"
     if not seen:
         return "**Held out:** yes; none of these cases is among the training cases that the contract names"

@@ -118,7 +118,7 @@ class Run:
         """What has to be said of these cases and the training, in a sentence; "" where that is nothing."""
         if seen := self.scores.seen_in_training:
             return f"Not held out: {self.label} was trained on {len(seen)} of these cases."
-        if self.scores.model.get("folds") == "apart":
+        if self.scores.cross_validated:
             return f"Cross-validated: each case was answered by the fold of {self.label} that never saw it."
         return ""
 

@@ -138,8 +138,8 @@ def _seen_in_training(results: Results) -> list[str]:
     if not seen:
         return []
     folds = (results.scores.contract or {})["training"].get("ensemble")
-    asked = results.scores.model.get("folds")
-    hint = " --cross-validated asks the fold that never saw a case." if folds and not asked else ""
+    could = folds and not results.scores.cross_validated
+    hint = " --cross-validated asks the fold that never saw a case." if could else ""
     return [f"NOT HELD OUT: the model was trained on {len(seen)} of these cases ({some(seen)}).{hint}"]
 
 

@@ -66,6 +66,11 @@ class Scores:
         return tuple(record for record in self.cases if record.status == NO_REFERENCE)
 
     @property
+    def cross_validated(self) -> bool:
+        """Whether the folds of a mean answered apart: each of their cases by the fold that never saw it."""
+        return self.model.get("folds") == "apart"
+
+    @property
     def seen_in_training(self) -> tuple[str, ...]:
         """The cases that the contract names as training data: their scores are not held out.
 
@@ -73,7 +78,7 @@ class Scores:
         """
         training = (self.contract or {}).get("training") or {}
         named = set(training.get("cases") or ())
-        if self.model.get("folds") == "apart":
+        if self.cross_validated:
             named -= {case for fold in training.get("ensemble") or () for case in fold["held_out"]}
         return tuple(record.case for record in self.cases if record.case in named)
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ContractError, UsageError
 from .model import Steps
+from .volume_model import VolumeModel
 
 if TYPE_CHECKING:
     from .cases import Case
     from .contract import Contract
+    from .model import Model
     from .runtimes.base import Session
-    from .volume_model import VolumeModel
 
 APART = "apart"
 
@@ -72,7 +73,7 @@ class FoldsApart(Steps):
         self.runtime = mean.runtime
 
     @classmethod
-    def of(cls, mean: VolumeModel, session: Session) -> FoldsApart:
+    def of(cls, mean: Model, session: Session) -> FoldsApart:
         """Of a model and the session that it runs in.
 
         Raises:
@@ -80,7 +81,7 @@ class FoldsApart(Steps):
             ContractError: the contract contradicts itself, or the file lacks the folds' own outputs.
         """
         unseen = unseen_by(mean.contract)
-        if not unseen:
+        if not unseen or not isinstance(mean, VolumeModel):
             raise UsageError(
                 f"cross_validated: {mean.name} is not the mean of a cross-validation's folds: its contract "
                 "names none"

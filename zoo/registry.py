@@ -203,7 +203,11 @@ def load(
     session = open_session(file.name, runtime, device, precision, threads)
     tell_terms(agreed)
     model = as_model(agreed, session, how, file.content_sha256, flips)
-    return _apart(model, session) if cross_validated else model
+    if not cross_validated:
+        return model
+    from .folds import FoldsApart
+
+    return FoldsApart.of(model, session)
 
 
 def _load_language(text: str, flips: str, *options: Any) -> LanguageModel:
@@ -232,22 +236,9 @@ def as_model(contract: Contract, session: Session, how: str, content_hash: str, 
     return VolumeModel(contract, session, how, content_hash, flips)
 
 
-def _apart(model: Model, session: Session) -> Model:
-    from .folds import FoldsApart
-    from .volume_model import VolumeModel
-
-    if isinstance(model, VolumeModel):
-        return FoldsApart.of(model, session)
-    raise _no_mean(model.name)
-
-
 def _no_folds(cross_validated: bool, name: str) -> None:
     if cross_validated:
-        raise _no_mean(name)
-
-
-def _no_mean(name: str) -> UsageError:
-    return UsageError(f"cross_validated: {name} is not the mean of a cross-validation's folds")
+        raise UsageError(f"cross_validated: {name} is not the mean of a cross-validation's folds")
 
 
 def _no_flips(flips: str, name: str) -> None:

@@ -1,8 +1,8 @@
 """Machine words: the few instructions that numba has no name for.
 
-Each is an LLVM intrinsic wrapped for numba: population count, trailing and leading zeros, an unaligned
-64-bit load and a "64 bytes to 64 bits" pack (two ``vpmovmskb`` on x86). Bytes are little-endian everywhere
-numba runs, so bit ``i`` of a packed word is byte ``i`` of memory.
+Each is an LLVM intrinsic wrapped for numba: population count, trailing and leading zeros, and a "64 bytes to
+64 bits" pack (two ``vpmovmskb`` on x86); the unaligned load is in ``rasterize.kernels.words``. Bytes are
+little-endian everywhere numba runs, so bit ``i`` of a packed word is byte ``i`` of memory.
 """
 
 from __future__ import annotations
@@ -50,20 +50,6 @@ def leading_zeros(typingctx, x):
         return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), codegen
-
-
-@intrinsic
-def load64(typingctx, array, index):
-    """Eight bytes of a uint8 array from ``index`` on, at any alignment, as one uint64."""
-
-    def codegen(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        pointer = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(64).as_pointer())
-        word = builder.load(pointer)
-        word.align = 1
-        return word
-
-    return types.uint64(array, types.intp), codegen
 
 
 @intrinsic

@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...rasterize.jit import kernel
-from .bits import ZERO, U, load64
+from ...rasterize.kernels.words import load64
+from .bits import ZERO, U
 
 _BYTES = U(0x00FF00FF00FF00FF)
 _LOW16 = U(0xFFFF)

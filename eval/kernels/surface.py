@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...rasterize.jit import kernel
-from .bits import ONE, SLACK, ZERO, U, load64, pack64, popcount
+from ...rasterize.kernels.words import load64
+from .bits import ONE, SLACK, ZERO, U, pack64, popcount
 
 
 @kernel

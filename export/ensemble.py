@@ -1,4 +1,5 @@
-"""Several answers in one network and one file: a cross-validation's folds; an image and its mirror image."""
+"""Several answers in one network and one file: a cross-validation's folds; two
+networks that know different things; an image and its mirror image."""
 
 from __future__ import annotations
 
@@ -33,11 +34,46 @@ class MeanOfSegmenters(nn.Module):
 
     def answers(self, x: Tensor) -> list[Tensor]:
         """The probabilities of each network."""
-        return [torch.sigmoid(network(x)) for network in self.networks]
+        return [probabilities(network, x) for network in self.networks]
 
     def with_folds(self) -> nn.Module:
         """The same network, giving (mean, answer of the first, of the second, ...)."""
         return _WithFolds(self)
+
+
+class WeightedMean(nn.Module):
+    """(N, C, D, H, W) images -> (N, K, D, H, W) logits of the weighted mean of the networks' probabilities.
+
+    Args:
+        networks: of one shape; each gives logits.
+        shares: of each network; they sum to 1.
+
+    Example:
+        >>> one, two = nn.Conv3d(1, 1, 1), nn.Conv3d(1, 1, 1)
+        >>> x = torch.randn(1, 1, 2, 2, 2)
+        >>> mean = 0.25 * torch.sigmoid(one(x)) + 0.75 * torch.sigmoid(two(x))
+        >>> torch.allclose(torch.sigmoid(WeightedMean([one, two], [0.25, 0.75])(x)), mean, atol=1e-5)
+        True
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], shares: Sequence[float]) -> None:
+        super().__init__()
+        self.networks, self.shares = nn.ModuleList(networks), tuple(shares)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.logit(self.probabilities(x), eps=1e-6)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """(N, K, D, H, W)."""
+        first, *others = [s * torch.sigmoid(n(x)) for s, n in zip(self.shares, self.networks, strict=True)]
+        return _sum(first, others)
+
+
+def probabilities(network: nn.Module, x: Tensor) -> Tensor:
+    """What a segmenter that gives logits holds for probable."""
+    if isinstance(network, WeightedMean):
+        return network.probabilities(x)
+    return torch.sigmoid(network(x))
 
 
 class _WithFolds(nn.Module):
@@ -51,10 +87,13 @@ class _WithFolds(nn.Module):
 
 
 def _mean(answers: Sequence[Tensor]) -> Tensor:
-    total = answers[0]
-    for answer in answers[1:]:
-        total = total + answer
-    return total / len(answers)
+    return _sum(answers[0], answers[1:]) / len(answers)
+
+
+def _sum(first: Tensor, others: Sequence[Tensor]) -> Tensor:
+    for other in others:
+        first = first + other
+    return first
 
 
 def mirrored(recipe: Recipe, network: nn.Module) -> nn.Module:

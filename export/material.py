@@ -138,6 +138,14 @@ class Material(ABC):
     def _phantom_task(self, recipe: Recipe) -> TrainingTask:
         raise UsageError("there are no phantoms to begin with")
 
+    def beside(self, recipe: Recipe, task: TrainingTask) -> TrainingTask:
+        """The task of a partner that learns from the same cases as ``task``.
+
+        Raises:
+            UsageError: there are no partners for what this recipe does.
+        """
+        raise UsageError(f"recipe {recipe.name}: only segmenters of volumes have partners")
+
     def _load_phantoms(self, cases: Sequence[Case]) -> None:
         raise UsageError("there are no 2-D phantoms")
 
@@ -177,6 +185,12 @@ class SegmentMaterial(Material):
 
     def _phantom_task(self, recipe: Recipe) -> SegmentTask:
         return SegmentTask(recipe, TrainingSet([], self.made))
+
+    def beside(self, recipe: Recipe, task: TrainingTask) -> SegmentTask:
+        """The task of a partner: the same real cases to learn from, the same held out."""
+        roles = task.describe()
+        real, held_out = ([v for v in self.volumes if v.case in roles[r]] for r in ("real", "held_out"))
+        return SegmentTask(recipe, TrainingSet(real, [], held_out))
 
 
 class GradedMaterial(Material):

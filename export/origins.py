@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from ..zoo import onnxfile
 from ..zoo.contract import Contract
 from ..zoo.errors import ContractError, ModelError, UsageError
@@ -16,6 +18,7 @@ from .delivery import Origin
 from .deployed import deployed
 from .making import contract_of
 from .networks import build
+from .partner import partner_folder, together
 from .recipe import Recipe, load_recipe, recipe_from
 
 
@@ -41,7 +44,7 @@ def origin_of(source: str, recipe: str | None = None, contract: Path | None = No
     if path.suffix == ".safetensors":
         if recipe is None:
             raise UsageError(f"{source}: weights alone don't say which network they are of: add --recipe")
-        return _of_weights(path, load_recipe(recipe), _UNKNOWN, given)
+        return _of_weights(path, load_recipe(recipe), given)
     _needs_none(source, recipe)
     return _of_model(source, given)
 
@@ -51,6 +54,17 @@ _UNKNOWN: dict[str, Any] = {"real": [], "phantoms": [], "held_out": []}
 
 def _of_folder(folder: Path, contract: Contract | None) -> Origin:
     """A finished training. Its own export knows more than its recipe: the temperature of a classifier."""
+    recipe, facts, network = _trained(folder)
+    exported = folder / f"{recipe.name}.onnx"
+    if contract is None and exported.is_file():
+        contract = onnxfile.read_contract(exported)
+    if recipe.ensemble.partner:
+        network = together(recipe, network, _trained(partner_folder(folder))[2])
+    return _of_network(network, recipe, facts, contract)
+
+
+def _trained(folder: Path) -> tuple[Recipe, dict[str, Any], nn.Module]:
+    """The recipe of a finished training, its cases by role, and its network."""
     description = folder / "recipe.json"
     try:
         plain = json.loads(description.read_text(encoding="utf-8"))
@@ -63,15 +77,28 @@ def _of_folder(folder: Path, contract: Contract | None) -> Origin:
     path = folder / "weights.safetensors"
     if not path.is_file():
         raise ModelError(f"{folder}: the training is not finished: it has no {path.name}")
-    exported = folder / f"{recipe.name}.onnx"
-    if contract is None and exported.is_file():
-        contract = onnxfile.read_contract(exported)
-    return _of_weights(path, recipe, facts, contract)
+    return recipe, facts, _filled(path, recipe)
 
 
-def _of_weights(path: Path, recipe: Recipe, facts: dict[str, Any], contract: Contract | None) -> Origin:
-    network = build(recipe.network, **recipe.options)
+def _of_weights(path: Path, recipe: Recipe, contract: Contract | None) -> Origin:
+    network = _filled(path, recipe)
+    if recipe.ensemble.partner:
+        raise UsageError(
+            f"{path}: {recipe.name} answers together with {recipe.ensemble.partner}, and these weights are "
+            "of one of them: give the training folder"
+        )
+    return _of_network(network, recipe, _UNKNOWN, contract)
+
+
+def _filled(path: Path, recipe: Recipe) -> nn.Module:
+    network: nn.Module = build(recipe.network, **recipe.options)
     weights.put(weights.read_weights(path), network, str(path))
+    return network
+
+
+def _of_network(
+    network: nn.Module, recipe: Recipe, facts: dict[str, Any], contract: Contract | None
+) -> Origin:
     return Origin.of_network(deployed(recipe, network), contract or contract_of(recipe, facts))
 
 

@@ -159,16 +159,50 @@ class PretrainSpec:
 
 
 @dataclass(frozen=True)
+class VoxelSpec:
+    """Learning from single voxels rather than from crops; for networks that look at each voxel by itself.
+
+    Attributes:
+        inside: voxels of the first region drawn from every volume, once; 0 learns from crops.
+        outside: voxels of the rest of the brain drawn from every volume.
+        gain, shift: standard deviation of what each channel is multiplied by (about 1) and moved by.
+        sides: standard deviation of what moves a channel of the head's other side against this one.
+        noise: standard deviation of what is added to every feature.
+    """
+
+    inside: int = 0
+    outside: int = 0
+    gain: float = 0.15
+    shift: float = 0.2
+    sides: float = 0.15
+    noise: float = 0.2
+
+    def __post_init__(self) -> None:
+        _at_least("voxels", self, 0, "inside", "outside", "gain", "shift", "sides", "noise")
+
+
+@dataclass(frozen=True)
 class EnsembleSpec:
     """Several answers in one file.
 
     Attributes:
         folds: after a cross-validation, export the mean of the folds' probabilities as one network.
         mirror: answer with the mean over an image and its mirror image (classifiers of 2-D images).
+        partner: recipe of another segmenter of the same regions on the same grid, trained beside this one on
+            the same cases; the answer is the weighted mean of both.
+        partner_share: its weight in the mean, between 0 and 1.
     """
 
     folds: bool = False
     mirror: bool = False
+    partner: str = ""
+    partner_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.partner_share < 1:
+            raise UsageError(
+                f"recipe [ensemble]: partner_share = {self.partner_share}; expected between 0 and 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -191,7 +225,7 @@ class Recipe:
         min_region_mm3: region -> volume below which it is taken for absent.
         seed: of weights, sampling and augmentation.
         augment: ``AugmentSpec`` for volumes, ``Augment2DSpec`` for images, ``SliceAugmentSpec`` for slices.
-        licence, data, fit, pretrain, ensemble: see the classes.
+        licence, data, fit, pretrain, voxels, ensemble: see the classes.
         language: of the task "prompt" only.
     """
 
@@ -214,6 +248,7 @@ class Recipe:
     fit: FitSpec = field(default_factory=FitSpec)
     augment: Any = field(default_factory=AugmentSpec)
     pretrain: PretrainSpec = field(default_factory=PretrainSpec)
+    voxels: VoxelSpec = field(default_factory=VoxelSpec)
     ensemble: EnsembleSpec = field(default_factory=EnsembleSpec)
     language: LanguageSpec = field(default_factory=LanguageSpec)
 
@@ -228,8 +263,10 @@ class Recipe:
             raise UsageError("recipe: 'regions' is missing: a segmenter names its output channels")
         if self.task == "classify" and (len(self.classes) < 2 or not self.target):
             raise UsageError("recipe: a classifier needs 'classes' (two or more) and 'target'")
-        if self.ensemble.folds and self.task != "segment":
-            raise UsageError("recipe [ensemble]: folds can be averaged for segmenters only")
+        if (self.ensemble.folds or self.ensemble.partner) and self.task != "segment":
+            raise UsageError("recipe [ensemble]: folds and partners can be averaged for segmenters only")
+        if self.voxels.inside and self.loss != "bce":
+            raise UsageError(f'recipe [fit]: loss = {self.loss!r}; single voxels are learned with "bce"')
         if (self.ensemble.mirror or self.fit.mask_weight) and (self.task != "classify" or self.volumes):
             raise UsageError("recipe: ensemble.mirror and fit.mask_weight are for classifiers of 2-D images")
         if self.fit.mask_weight and not self.options.get("locate"):
@@ -324,6 +361,7 @@ def _sections(flat: bool) -> dict[str, type]:
         "data": DataSpec,
         "fit": FitSpec,
         "pretrain": PretrainSpec,
+        "voxels": VoxelSpec,
         "ensemble": EnsembleSpec,
         "language": LanguageSpec,
     }

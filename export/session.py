@@ -16,6 +16,7 @@ from .crossval import Fold, cross_validate, held_out_rows, lines, summary
 from .ensemble import MeanOfSegmenters
 from .making import contract_of, export, finish
 from .material import Material
+from .partner import partner_folder, partner_of, together
 from .progress import Progress
 from .recipe import Recipe
 from .tasks.base import TrainingTask
@@ -48,7 +49,7 @@ class Session:
         """Train once, with a fold held out or on everything, and export. Yields lines to print."""
         self._check(fold, folds)
         task = self.material.task(fold, folds)
-        network = self._train(self.recipe, task, self.folder, self._start())
+        network = self._learned(task, self.folder, self._start())
         rows = held_out_rows(Fold(task, network), self.material.patients)
         scores = {"on": f"{len(rows)} held-out cases", **summary(rows)} if rows else None
         yield from finish(self._settled(task), network, task, self.material.cases, self.folder, scores)
@@ -61,7 +62,7 @@ class Session:
         def make(fold: int) -> Fold:
             self.say(f"fold {fold + 1} of {folds}")
             task = self.material.task(fold, folds)
-            return Fold(task, self._train(self.recipe, task, self.folder / f"fold{fold}", start))
+            return Fold(task, self._learned(task, self.folder / f"fold{fold}", start))
 
         patients = self.material.patients
         made, content = cross_validate(make, folds, patients, self.folder, self.recipe.name)
@@ -72,6 +73,7 @@ class Session:
     def _check(self, fold: int | None, folds: int) -> None:
         """Find out what cannot work before cases are loaded, which takes minutes."""
         self.material.held_out(fold, folds)
+        partner_of(self.recipe)
         prepare_folder(self.folder)
 
     def _ensemble(self, made: list[Fold], scores: dict[str, Any]) -> str:
@@ -96,6 +98,16 @@ class Session:
         self.say(f"first stage: {recipe.fit.steps} steps on {task.samples} phantoms")
         self._train(recipe, task, self.folder / "pretrain", None)
         return self.folder / "pretrain" / "weights.safetensors"
+
+    def _learned(self, task: TrainingTask, folder: Path, init: Path | None) -> nn.Module:
+        """The recipe's network, trained, and its partner beside it if it has one."""
+        network = self._train(self.recipe, task, folder, init)
+        partner = partner_of(self.recipe)
+        if partner is None:
+            return network
+        self.say(f"its partner, {partner.name}")
+        beside = self.material.beside(partner, task)
+        return together(self.recipe, network, self._train(partner, beside, partner_folder(folder), None))
 
     def _train(self, recipe: Recipe, task: TrainingTask, folder: Path, init: Path | None) -> nn.Module:
         return train(recipe, task, folder, self.device, self.progress(), init)

@@ -10,6 +10,7 @@ from ...zoo.errors import UsageError
 NETWORKS = {
     "cnn3d-seg": ("cnn3d_seg", "CNN3DSeg"),
     "resunet3d-seg": ("resunet3d_seg", "ResUNet3D"),
+    "voxelwise3d-seg": ("voxelwise3d", "Voxelwise3D"),
     "cnn3d-cls": ("cnn3d_cls", "CNN3DCls"),
     "cnn3d-cls-gap": ("cnn3d_cls", "CNN3DClsGAP"),
     "mobilecoatnet": ("mobilecoatnet", "MobileCoAtNet"),

@@ -17,6 +17,7 @@ from ..losses import region_loss
 from ..recipe import Recipe
 from ..samples import Sampler, TrainingVolume
 from ..volumes import OutlinedSampler, OutlinedVolume, fitted
+from ..voxels import VoxelSampler
 
 Volume = TrainingVolume | OutlinedVolume
 
@@ -64,6 +65,8 @@ class SegmentTask:
 
     def loss(self, network: nn.Module, tensors: tuple[Tensor, ...]) -> Tensor:
         image, label = tensors
+        if self.recipe.voxels.inside:
+            return region_loss(self.recipe.loss, network.perceptron(image), label)
         return region_loss(self.recipe.loss, network(dense(image)), label)
 
     def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
@@ -100,7 +103,9 @@ class SegmentTask:
 
 
 def sampler(recipe: Recipe, data: TrainingSet) -> Any:
-    """What draws the batches: augmented crops, or whole volumes as the study drew them."""
+    """What draws the batches: augmented crops, single voxels, or whole volumes as the study drew them."""
+    if recipe.voxels.inside:
+        return VoxelSampler([*data.real, *data.phantoms], recipe)  # type: ignore[list-item]
     if recipe.input.preprocessing == "paper":
         return OutlinedSampler([*data.real, *data.phantoms], recipe)  # type: ignore[list-item]
     return Sampler(data.real, data.phantoms, recipe)  # type: ignore[arg-type]

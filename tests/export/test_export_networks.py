@@ -39,6 +39,11 @@ NETWORKS = {
         volumes((9, 12, 10), regions=("wt", "tc", "et")),
         5e-5,
     ),
+    "voxelwise3d-seg": (
+        lambda: build("voxelwise3d-seg", widths=(16,)),
+        volumes((9, 12, 10), regions=("wt", "tc", "et")),
+        1e-5,
+    ),
     "cnn3d-cls": (
         lambda: WithTwoLogits(build("cnn3d-cls", shape=(9, 12, 10))),
         classes(InputSpec("image", MRI, (9, 12, 10), (20.0, 20.0, 20.0))),

@@ -17,7 +17,9 @@ from voxzoo.export.ensemble import MeanOfSegmenters  # noqa: E402
 from voxzoo.export.network import NetworkSession  # noqa: E402
 from voxzoo.export.networks import build  # noqa: E402
 from voxzoo.export.networks.cnn3d_seg import WithSigmoid  # noqa: E402
+from voxzoo.export.origins import origin_of  # noqa: E402
 from voxzoo.zoo.datasets import open_dataset  # noqa: E402
+from voxzoo.zoo.errors import ModelError, UsageError  # noqa: E402
 from voxzoo.zoo.onnxfile import read_contract  # noqa: E402
 from voxzoo.zoo.volume_model import VolumeModel  # noqa: E402
 
@@ -164,6 +166,76 @@ def _each_case_by_the_fold_that_never_saw_it(out, roles):
     seen = voxzoo.evaluate(mean, DATA, baseline=False).scores
     assert len(seen.seen_in_training) == 5
     assert "folds" not in seen.model
+
+
+PARTNER = TOY.replace('"toy"', '"small"').replace('"cnn3d-seg"', '"voxelwise3d-seg"') + (
+    'loss = "bce"\n[options]\nout_channels = 1\n[voxels]\ninside = 9\noutside = 20\n'
+)
+
+
+def with_partner(path, partner=PARTNER, share=0.75):
+    """A recipe that has ``partner`` for one."""
+    file = path / "small.toml"
+    file.write_text(partner)
+    return TOY + f"[ensemble]\nfolds = true\npartner = '{file}'\npartner_share = {share}\n"
+
+
+def test_partners_learn_beside_each_other_and_answer_as_one(call, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    recipe, out = with_partner(tmp_path), tmp_path / "cv"
+    code, text, error = call("--out", out, "--cv", "--folds", 2, "--device", "cpu", recipe=recipe)
+    assert code == 0, error
+    assert "its partner, small" in text
+    x = np.random.default_rng(0).standard_normal((1, 4, 12, 14, 12)).astype(np.float32)
+    x[:, :, :3] = 0
+    answers = []
+    for fold in range(2):
+        pair = []
+        for folder, network in (("", "cnn3d-seg"), ("partner", "voxelwise3d-seg")):
+            net = build(network, **({"out_channels": 1} if folder else {})).eval()
+            net.load_state_dict(weights.read(out / f"fold{fold}" / folder / "weights.safetensors")[0])
+            with torch.no_grad():
+                pair.append(torch.sigmoid(net(torch.from_numpy(x))).numpy())
+        answers.append(0.25 * pair[0] + 0.75 * pair[1])
+        roles = [
+            json.loads((out / f"fold{fold}" / folder / "recipe.json").read_text())["cases"]
+            for folder in ("", "partner")
+        ]
+        assert roles[0] == roles[1]
+    session = onnxruntime.InferenceSession(str(out / "toy.onnx"), providers=["CPUExecutionProvider"])
+    mean, *folds = session.run(None, {"image": x})
+    np.testing.assert_allclose(folds, answers, atol=1e-5)
+    np.testing.assert_allclose(mean, sum(answers) / 2, atol=1e-5)
+
+    alone = tmp_path / "one"
+    assert call("--out", alone, "--fold", 0, "--folds", 2, "--device", "cpu", recipe=recipe)[0] == 0
+    session = onnxruntime.InferenceSession(str(alone / "toy.onnx"), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"image": x})[0], answers[0], atol=1e-5)
+    again = origin_of(str(alone))  # what zoo-export makes of the folder
+    np.testing.assert_allclose(again.session.run(x), answers[0], atol=1e-5)
+    path = tmp_path / "toy.toml"
+    path.write_text(recipe)
+    with pytest.raises(UsageError, match="answers together with"):
+        origin_of(str(alone / "weights.safetensors"), str(path))
+    (alone / "partner/weights.safetensors").unlink()
+    with pytest.raises(ModelError, match="not finished"):
+        origin_of(str(alone))
+
+
+@pytest.mark.parametrize(
+    ("partner", "share", "says"),
+    [
+        (PARTNER.replace("[16, 16, 16]", "[8, 8, 8]"), 0.5, "another input"),
+        (PARTNER.replace('["wt"]', '["tc"]'), 0.5, "another regions"),
+        (PARTNER + "[data]\nphantoms = 3\n", 0.5, "phantoms of its own"),
+        (PARTNER, 1.5, "partner_share = 1.5"),
+    ],
+)
+def test_who_cannot_be_a_partner(call, tmp_path, partner, share, says):
+    code, _, error = call("--out", tmp_path / "run", recipe=with_partner(tmp_path, partner, share))
+    assert code == 2
+    assert says in error
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_mean_of_one_network_is_that_network():

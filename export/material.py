@@ -17,8 +17,9 @@ from ..zoo.phantom import phantom_dataset
 from ..zoo.splits import make_splits
 from .images import ImageSampler, ImageSet
 from .likeness import grouped
-from .recipe import EnsembleSpec, PretrainSpec, Recipe
+from .recipe import Recipe
 from .samples import load_volumes
+from .sections import EnsembleSpec, PretrainSpec
 from .tasks.base import TrainingTask
 from .tasks.classify import ClassifyTask
 from .tasks.segment import SegmentTask, TrainingSet

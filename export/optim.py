@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from .recipe import FitSpec
+from .sections import FitSpec
 
 
 def optimiser(fit: FitSpec, network: nn.Module) -> torch.optim.Optimizer:

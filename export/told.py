@@ -18,9 +18,11 @@ def training_of(recipe: Recipe, facts: Mapping[str, Any]) -> dict[str, Any]:
         facts: case ids by role (``real``, ``phantoms``, ``held_out``), and whatever else there is to say;
             what is None is not said.
     """
+    folds = len(facts.get("ensemble") or ())
+    crossed = f" --cv --folds {folds}" if folds else ""
     return {
         "recipe": recipe.name,
-        "command": f"zoo-train {recipe.name} --data DIR --out RUN",
+        "command": f"zoo-train {recipe.name} --data DIR --out RUN{crossed}",
         "seed": recipe.seed,
         "steps": recipe.fit.steps,
         "cases": facts["real"],

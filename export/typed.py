@@ -29,7 +29,7 @@ def build(kind: type[T], values: object, where: str, check_types: bool = True) -
         UsageError: not a table, an unknown or missing key, a value of a wrong type.
 
     Example:
-        >>> from voxzoo.export.recipe import FitSpec
+        >>> from voxzoo.export.sections import FitSpec
         >>> build(FitSpec, {"batch": 8}, "[fit]").batch
         8
     """

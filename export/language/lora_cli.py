@@ -84,7 +84,8 @@ def recipe_of(options: dict[str, Any]) -> Recipe:
     """The options as a recipe, which the folder keeps."""
     from ...zoo.contract import LicenceSpec
     from ...zoo.tasks.slices import SliceRule
-    from ..recipe import FitSpec, Recipe
+    from ..recipe import Recipe
+    from ..sections import FitSpec
     from .adapters import LoraSpec
     from .spec import LanguageSpec, SliceAugmentSpec
 

@@ -10,7 +10,8 @@ import pytest
 
 from voxzoo.export.augment2d import Augment2DSpec
 from voxzoo.export.images import ImageSampler, ImageSet
-from voxzoo.export.recipe import DataSpec, FitSpec, Recipe
+from voxzoo.export.recipe import Recipe
+from voxzoo.export.sections import DataSpec, FitSpec
 from voxzoo.zoo.contract import ImageSpec, LicenceSpec
 from voxzoo.zoo.errors import CaseError, LabelError, UsageError
 from voxzoo.zoo.images import ImageCase, prepare_image

@@ -12,8 +12,9 @@ from voxzoo.export import weights  # noqa: E402
 from voxzoo.export.losses import soft_dice_loss  # noqa: E402
 from voxzoo.export.optim import learning_rate  # noqa: E402
 from voxzoo.export.progress import Silent  # noqa: E402
-from voxzoo.export.recipe import DataSpec, EnsembleSpec, FitSpec, load_recipe  # noqa: E402
+from voxzoo.export.recipe import load_recipe  # noqa: E402
 from voxzoo.export.samples import Sampler, TrainingVolume  # noqa: E402
+from voxzoo.export.sections import DataSpec, EnsembleSpec, FitSpec  # noqa: E402
 from voxzoo.export.tasks.segment import SegmentTask, TrainingSet  # noqa: E402
 from voxzoo.export.train import train as train_task  # noqa: E402
 from voxzoo.zoo.errors import ModelError, RunError  # noqa: E402

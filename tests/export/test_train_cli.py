@@ -109,6 +109,7 @@ def test_cross_validation_sums_up_what_each_fold_never_saw(call, tmp_path):
 
     training = read_contract(out / "toy.onnx").training
     assert training["scores"]["wt"] == cv["summary"]["wt"]
+    assert training["command"].endswith(" --cv --folds 3")
     roles = training["ensemble"]
     for fold, role in enumerate(roles):
         assert role["held_out"] == [row["case"] for row in rows if row["fold"] == str(fold)]

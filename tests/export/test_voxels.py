@@ -96,3 +96,7 @@ def test_nothing_to_learn_from_and_a_loss_that_needs_volumes():
     terms = '[licence]\nweights="w"\ndata_terms="d"\nstatus="confirmed"\n'
     with pytest.raises(UsageError, match=r'learned with "bce"'):
         parse_recipe(text + toy + terms, "x")
+    fit = '[fit]\nloss="bce"\n'
+    assert parse_recipe(text + toy + terms + fit, "x").voxels.inside == 5
+    with pytest.raises(UsageError, match="the network is 'cnn3d-seg'"):
+        parse_recipe(text.replace("voxelwise3d-seg", "cnn3d-seg") + toy + terms + fit, "x")

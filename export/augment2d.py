@@ -65,32 +65,26 @@ class Augment2DSpec:
                 raise UsageError(f"recipe [augment]: {field.name} = {value}; expected {wanted}")
 
 
-def augment(image: Image, spec: Augment2DSpec, rng: Rng) -> Image:
+def augment(image: Image, mask: Image | None, spec: Augment2DSpec, rng: Rng) -> tuple[Image, Image | None]:
     """One variation of ``image``; the same state of ``rng`` gives the same one.
 
     Args:
         image: (H, W, C) uint8, C = 1 or 3.
+        mask: (H, W, 1) uint8, 0 to 255, that moves with the image; None stays None.
         spec: what may change.
         rng: where chance comes from.
 
     Returns:
-        A new array of the same shape and dtype.
+        New arrays of the same shapes and dtype.
 
     Example:
         >>> image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-        >>> augment(image, Augment2DSpec(), np.random.default_rng(0)).shape
+        >>> augment(image, None, Augment2DSpec(), np.random.default_rng(0))[0].shape
         (4, 4, 3)
         >>> still = Augment2DSpec(**{field.name: 0.0 for field in fields(Augment2DSpec)})
-        >>> bool((augment(image, still, np.random.default_rng(0)) == image).all())
+        >>> bool((augment(image, None, still, np.random.default_rng(0))[0] == image).all())
         True
     """
-    return augment_marked(image, None, spec, rng)[0]
-
-
-def augment_marked(
-    image: Image, mask: Image | None, spec: Augment2DSpec, rng: Rng
-) -> tuple[Image, Image | None]:
-    """As ``augment``, with a mask (H, W, 1) uint8, 0 to 255, that moves with the image; None stays None."""
     affine = matrix(image.shape[:2], spec, rng)
     image = expose(move(image, affine), spec, rng)
     image = shade(image, spec.shade, rng)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..zoo.contract import ImageSpec
 from ..zoo.errors import LabelError, UsageError
 from ..zoo.images import ImageCase, fit_image, normalise_image
-from .augment2d import Image, augment_marked
+from .augment2d import Image, augment
 from .marked import mask_of
 from .recipe import Recipe
 from .rounds import Rounds
@@ -129,7 +129,7 @@ class ImageSampler:
     def _varied(self, index: int, step: int, place: int) -> tuple[Image, Image | None]:
         rng = np.random.default_rng([self.recipe.seed, 1_000_003, step, place])
         mask = None if self.images.masks is None else self.images.masks[index]
-        return augment_marked(self.images.images[index], mask, self.recipe.augment, rng)
+        return augment(self.images.images[index], mask, self.recipe.augment, rng)
 
 
 def _fitted_mask(case: ImageCase, shape: tuple[int, int], spec: ImageSpec) -> Image:

@@ -26,7 +26,7 @@ def finish(
     task: TrainingTask,
     cases: Sequence[Any],
     folder: Path,
-    scores: Mapping[str, Any] | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> Iterator[str]:
     """Calibrate (classifiers), export, and prove that the file computes what torch does.
 
@@ -38,7 +38,7 @@ def finish(
         task: that it was trained for.
         cases: real ones; the export is proved on some of them, held-out ones first.
         folder: takes the file.
-        scores: what the contract says of held-out cases, if any were.
+        said: what else the contract says of the training: scores of held-out cases, what it began with.
 
     Yields:
         Lines to print.
@@ -46,7 +46,7 @@ def finish(
     Raises:
         ModelError: the exported file differs from torch beyond rounding.
     """
-    facts: dict[str, Any] = {**task.describe(), "scores": dict(scores) if scores else None}
+    facts: dict[str, Any] = {**task.describe(), **(said or {})}
     if recipe.task == "prompt":
         from .language.shipping import ship
 

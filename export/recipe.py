@@ -101,7 +101,7 @@ class Recipe:
             raise UsageError("recipe: ensemble.mirror and fit.mask_weight are for classifiers of 2-D images")
         if self.fit.mask_weight and not self.options.get("locate"):
             raise UsageError("recipe [fit]: mask_weight needs a network with options.locate = true")
-        if self.task == "prompt" and self.pretrain.steps:
+        if self.task == "prompt" and (self.pretrain.steps or self.pretrain.weights):
             raise UsageError("recipe [pretrain]: not for prompts; give language.warm_steps")
         if (self.data.phantoms or self.pretrain.steps) and not self.volumes and self.task != "prompt":
             raise UsageError("recipe: there are no 2-D phantoms: leave out data.phantoms and [pretrain]")

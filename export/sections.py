@@ -127,18 +127,23 @@ class FitSpec:
 
 @dataclass(frozen=True)
 class PretrainSpec:
-    """A first stage on phantoms alone, done once and shared by all folds (phantoms hold no patient).
+    """What a training begins with: a first stage on phantoms alone, done once and shared by all folds
+    (phantoms hold no patient), or weights that others published.
 
     Attributes:
-        steps: optimiser steps; 0 leaves the stage out.
+        steps: optimiser steps of the first stage; 0 leaves it out.
         learning_rate: peak rate of the stage; 0 takes the recipe's.
+        weights: name of published weights (see ``published.PUBLISHED``); "" begins with random ones.
     """
 
     steps: int = 0
     learning_rate: float = 0.0
+    weights: str = ""
 
     def __post_init__(self) -> None:
         at_least("pretrain", self, 0, "steps", "learning_rate")
+        if self.steps and self.weights:
+            raise UsageError("recipe [pretrain]: steps and weights are two beginnings; give one of them")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..eval.files import prepare_folder
 from ..zoo.errors import RunError, UsageError
+from . import published, weights
 from .crossval import Fold, cross_validate, held_out_rows, lines, summary
 from .ensemble import MeanOfSegmenters
 from .making import contract_of, export, finish
@@ -33,7 +34,7 @@ class Session:
         folder: of the training.
         device: to compute on.
         progress: makes what shows one training's progress.
-        init: weights to begin with, or None; they take the place of a first stage on phantoms.
+        init: weights to begin with, or None; they take the place of what the recipe begins with.
         say: told which stage or fold begins.
     """
 
@@ -52,7 +53,9 @@ class Session:
         network = self._learned(task, self.folder, self._start())
         rows = held_out_rows(Fold(task, network), self.material.patients)
         scores = {"on": f"{len(rows)} held-out cases", **summary(rows)} if rows else None
-        yield from finish(self._settled(task), network, task, self.material.cases, self.folder, scores)
+        split = None if fold is None else {"fold": fold, "folds": folds}
+        said = {"scores": scores, "split": split, **self._begun_with()}
+        yield from finish(self._settled(task), network, task, self.material.cases, self.folder, said)
 
     def crossed(self, folds: int) -> Iterator[str]:
         """Train every fold and sum up; where the recipe asks for it, export their mean. Yields lines."""
@@ -74,6 +77,8 @@ class Session:
         """Find out what cannot work before cases are loaded, which takes minutes."""
         self.material.held_out(fold, folds)
         partner_of(self.recipe)
+        if not self.init:
+            published.locate(self.recipe)
         prepare_folder(self.folder)
 
     def _ensemble(self, made: list[Fold], scores: dict[str, Any]) -> str:
@@ -84,6 +89,7 @@ class Session:
             "phantoms": roles[0]["phantoms"],
             "held_out": [],
             "scores": {"on": "the cases that a fold never saw, each fold by itself", **scores},
+            **self._begun_with(),
             "ensemble": [{"cases": role["real"], "held_out": role["held_out"]} for role in roles],
         }
         task = made[0].task
@@ -91,13 +97,26 @@ class Session:
         return export(mean, contract_of(self._settled(task), facts), self.material.cases, self.folder)
 
     def _start(self) -> Path | None:
-        """The weights to begin with: given, or of the first stage, which all folds share."""
-        if self.init or not self.recipe.pretrain.steps:
+        """The weights to begin with: given, published, or of the first stage; all folds share them."""
+        if self.init:
             return self.init
+        begun = self.folder / "pretrain" / "weights.safetensors"
+        if found := published.locate(self.recipe):
+            prepare_folder(begun.parent)
+            weights.write(begun, published.beginning(self.recipe, found))
+            return begun
+        if not self.recipe.pretrain.steps:
+            return None
         recipe, task = self.material.pretraining()
         self.say(f"first stage: {recipe.fit.steps} steps on {task.samples} phantoms")
-        self._train(recipe, task, self.folder / "pretrain", None)
-        return self.folder / "pretrain" / "weights.safetensors"
+        self._train(recipe, task, begun.parent, None)
+        return begun
+
+    def _begun_with(self) -> dict[str, Any]:
+        """What the contract says of the beginning: weights that were given, or published ones."""
+        if self.init:
+            return {"init": self.init.name}
+        return {"began_with": self.recipe.pretrain.weights} if self.recipe.pretrain.weights else {}
 
     def _learned(self, task: TrainingTask, folder: Path, init: Path | None) -> nn.Module:
         """The recipe's network, trained, and its partner beside it if it has one."""

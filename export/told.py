@@ -18,11 +18,9 @@ def training_of(recipe: Recipe, facts: Mapping[str, Any]) -> dict[str, Any]:
         facts: case ids by role (``real``, ``phantoms``, ``held_out``), and whatever else there is to say;
             what is None is not said.
     """
-    folds = len(facts.get("ensemble") or ())
-    crossed = f" --cv --folds {folds}" if folds else ""
     return {
         "recipe": recipe.name,
-        "command": f"zoo-train {recipe.name} --data DIR --out RUN{crossed}",
+        "command": f"zoo-train {recipe.name} --data DIR --out RUN{_options(facts)}",
         "seed": recipe.seed,
         "steps": recipe.fit.steps,
         "cases": facts["real"],
@@ -30,3 +28,15 @@ def training_of(recipe: Recipe, facts: Mapping[str, Any]) -> dict[str, Any]:
         "held_out": facts["held_out"],
         **{key: value for key, value in facts.items() if key not in _OWN and value is not None},
     }
+
+
+def _options(facts: Mapping[str, Any]) -> str:
+    """What the command needs besides, to repeat this training."""
+    words = []
+    if split := facts.get("split"):
+        words += ["--fold", split["fold"], "--folds", split["folds"]]
+    if folds := facts.get("ensemble"):
+        words += ["--cv", "--folds", len(folds)]
+    if init := facts.get("init"):
+        words += ["--init", init]
+    return "".join(f" {word}" for word in words)

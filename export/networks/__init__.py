@@ -14,6 +14,7 @@ NETWORKS = {
     "cnn3d-cls": ("cnn3d_cls", "CNN3DCls"),
     "cnn3d-cls-gap": ("cnn3d_cls", "CNN3DClsGAP"),
     "mobilecoatnet": ("mobilecoatnet", "MobileCoAtNet"),
+    "mobilecoatnet-lite0": ("mobilecoatnet_lite0", "MobileCoAtNetLite0"),
     "llava-nano": ("llava_nano", "NanoTrainee"),
 }
 

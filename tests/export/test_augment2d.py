@@ -27,7 +27,7 @@ def test_shape_type_and_input_are_kept_and_a_seed_decides(seed, channels, shape)
     image = _image(shape, channels)
     before = image.copy()
     spec = Augment2DSpec(upend=0.5, cutout=1, blur=1)
-    one, same = (augment2d.augment(image, spec, _rng(seed)) for _ in range(2))
+    one, same = (augment2d.augment(image, None, spec, _rng(seed))[0] for _ in range(2))
     assert one.shape == image.shape
     assert one.dtype == np.uint8
     assert np.array_equal(one, same)
@@ -37,7 +37,7 @@ def test_shape_type_and_input_are_kept_and_a_seed_decides(seed, channels, shape)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_nothing_asked_nothing_changed(channels):
     image = _image(channels=channels)
-    assert np.array_equal(augment2d.augment(image, STILL, _rng()), image)
+    assert np.array_equal(augment2d.augment(image, None, STILL, _rng())[0], image)
 
 
 @given(st.integers(0, 10_000))
@@ -46,15 +46,15 @@ def test_a_mask_moves_as_the_image_does(seed):
     mask = np.zeros((24, 32, 1), np.uint8)
     mask[4:15, 6:20] = 255
     spec = replace(STILL, mirror=0.5, upend=0.5, rotate=30, zoom=0.2, stretch=0.1, shift=0.1)
-    image, moved = augment2d.augment_marked(mask, mask, spec, _rng(seed))
+    image, moved = augment2d.augment(mask, mask, spec, _rng(seed))
     assert np.array_equal(image, moved)
 
 
 def test_a_mask_changes_nothing_of_the_image_and_no_exposure_touches_it():
     image, mask = _image(), np.full((24, 32, 1), 255, np.uint8)
     spec = replace(Augment2DSpec(), rotate=0, zoom=0, stretch=0, shift=0)
-    varied, moved = augment2d.augment_marked(image, mask, spec, _rng(3))
-    assert np.array_equal(varied, augment2d.augment(image, spec, _rng(3)))
+    varied, moved = augment2d.augment(image, mask, spec, _rng(3))
+    assert np.array_equal(varied, augment2d.augment(image, None, spec, _rng(3))[0])
     assert np.array_equal(moved, mask)
 
 
@@ -62,7 +62,7 @@ def test_a_mask_changes_nothing_of_the_image_and_no_exposure_touches_it():
 def test_flips_are_numpys(shape):
     image = _image(shape)
     for name, axis in (("mirror", 1), ("upend", 0)):
-        flipped = augment2d.augment(image, replace(STILL, **{name: 1.0}), _rng())
+        flipped = augment2d.augment(image, None, replace(STILL, **{name: 1.0}), _rng())[0]
         assert np.array_equal(flipped, np.flip(image, axis))
 
 
@@ -112,7 +112,7 @@ def _gamma_drawn(seed):
 
 def test_grey_pictures_stay_grey_unless_colours_are_varied():
     grey = np.repeat(_image(channels=1), 3, axis=2)
-    toned = augment2d.augment(grey, Augment2DSpec(colour=0, noise=0), _rng(1))
+    toned, _ = augment2d.augment(grey, None, Augment2DSpec(colour=0, noise=0), _rng(1))
     assert np.ptp(toned.astype(int), axis=2).max() == 0
     tinted = augment2d.expose(grey, replace(STILL, colour=0.3), _rng(1))
     assert np.ptp(tinted.astype(int), axis=2).max() > 0

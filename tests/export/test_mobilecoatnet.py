@@ -94,13 +94,14 @@ def test_dropped_paths_are_whole_images_and_keep_the_mean():
     assert out.mean().item() == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.parametrize("name", ["mobilecoatnet-brain2d", "mobilecoatnet-endoscopy"])
-def test_a_recipe_builds_the_network_of_its_input_and_classes(name):
+@pytest.mark.parametrize(("name", "stored"), [("mobilecoatnet-brain2d", 4), ("mobilecoatnet-endoscopy", 2)])
+def test_a_recipe_builds_the_network_of_its_input_and_classes(name, stored):
+    """``stored``: bytes of a weight in the bundled file, which has to stay below 10 MB."""
     recipe = load_recipe(name)
     assert tuple(recipe.options["size"]) == recipe.input.shape
     net = build(recipe.network, **recipe.options).eval()
     with torch.no_grad():
         assert net(torch.zeros(1, len(recipe.input.channels), *recipe.input.shape)).shape == (1, 4)
     assert len(recipe.classes) == 4
-    assert sum(p.numel() for p in net.parameters()) * 4 < 10e6
+    assert sum(p.numel() for p in net.parameters()) * stored < 10e6
     assert recipe.licence.status == "unconfirmed"

@@ -78,6 +78,7 @@ def test_one_training_and_its_folder(call, tmp_path):
     contract = read_contract(out / "toy.onnx")
     assert len(contract.training["held_out"]) == 1
     assert len(contract.training["cases"]) == 4
+    assert contract.training["command"].endswith(" --out RUN --fold 1 --folds 5")
     last = json.loads((out / "curve.jsonl").read_text().splitlines()[-1])["validation"]
     assert contract.training["scores"]["wt"]["mean"] == pytest.approx(next(iter(last.values())), abs=1e-4)
     before = (out / "curve.jsonl").read_bytes()

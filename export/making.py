@@ -100,6 +100,7 @@ def _regions(recipe: Recipe) -> OutputSpec:
         kind="regions",
         channels=recipe.regions,
         threshold=recipe.threshold,
+        fill_holes=recipe.fill_holes,
         min_component_mm3=recipe.min_component_mm3,
         min_component_share=recipe.min_component_share,
         min_region_mm3=dict(recipe.min_region_mm3),

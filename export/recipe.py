@@ -46,6 +46,7 @@ class Recipe:
         classes: class names of a classifier, in the order of its outputs.
         target: the fact of a case that names its class, e.g. "grade".
         threshold: on the probabilities.
+        fill_holes: what the prediction encloses in a plane belongs to it.
         min_component_mm3, min_component_share: smaller components are removed from the prediction.
         min_region_mm3: region -> volume below which it is taken for absent.
         seed: of weights, sampling and augmentation.
@@ -65,6 +66,7 @@ class Recipe:
     target: str = ""
     seed: int = 0
     threshold: float = 0.5
+    fill_holes: bool = False
     min_component_mm3: float = 0.0
     min_component_share: float = 0.0
     min_region_mm3: Mapping[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What is too small to be believed, removed from labels in place: components, and whole regions.
+"""What is not to be believed, mended in labels in place: holes, small components, and small regions.
 
 Components are found on runs, the stretches of foreground within a row, joined where rows touch (union-find,
 as in Rosenfeld and Pfaltz 1966, doi 10.1145/321356.321357, over runs instead of voxels): a segmented head has
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..rasterize.jit import kernel
+from .holes import fill_holes
 from .tasks import segment
 from .voxels import value_counts
 
@@ -29,16 +30,20 @@ ROUNDING = 1e-9
 
 
 def clean(labels: NDArray[np.uint8], spacing_mm: Sequence[float], output: OutputSpec) -> NDArray[np.uint8]:
-    """Remove, in place, what the contract says is too small: components first, then regions.
+    """Mend, in place, what the contract says: holes, then components, then regions.
+
+    Holes come first, so that what lies in one is no component by itself.
 
     Args:
         labels: uint8 (X, Y, Z), changed in place.
         spacing_mm: per array axis.
-        output: says how small.
+        output: says what, and how small.
 
     Returns:
         ``labels``.
     """
+    if output.fill_holes:
+        fill_holes(labels, segment.paint_order(output.channels)[0][1])
     if output.min_component_mm3 > 0 or output.min_component_share > 0:
         drop_small(labels, spacing_mm, output.min_component_mm3, output.min_component_share)
     if output.min_region_mm3:

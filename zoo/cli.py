@@ -228,6 +228,7 @@ def _output_lines(output: OutputSpec) -> Iterator[tuple[str, str]]:
         yield "true class", f"the fact {output.target!r} of a case" if output.target else "not told by cases"
         return
     yield "output", f"{output.kind} {names}; above {output.threshold:g}"
+    yield "holes", "filled" if output.fill_holes else "left"
     yield "components", _kept(output)
     for region, least in output.min_region_mm3.items():
         yield f"region {region}", f"absent below {least:g} mm3"

@@ -20,7 +20,10 @@ IMAGE_NORMALISATIONS = ("unit", "zscore")
 KINDS = ("regions", "labels", "classes")
 ACTIVATIONS = ("none", "sigmoid", "softmax")
 LICENCE_STATES = ("confirmed", "unconfirmed", "research-only")
-LATER = ("flatten", "preprocessing", "window", "overlap", "min_region_mm3", "temperature", "target")
+LATER = (
+    *("flatten", "preprocessing", "window", "overlap"),
+    *("fill_holes", "min_region_mm3", "temperature", "target"),
+)
 """Fields that the first model files do not have. At their defaults they are not written either, so that an
 old contract stays the text it was."""
 
@@ -143,6 +146,8 @@ class OutputSpec:
         activation: what voxzoo still has to apply ("none" if it is inside the graph); "sigmoid" and "classes"
             do not go together: a network with one logit z is exported with the output (0, z).
         threshold: a region holds the voxels whose probability is above it (regions only).
+        fill_holes: background that the foreground encloses, in a plane of the grid, becomes the outermost
+            region (regions only).
         min_component_mm3: components of the foreground smaller than this are removed (0 keeps all).
         min_component_share: so are those smaller than this share of the largest one (0 keeps all).
         min_region_mm3: region -> volume below which the region is taken for absent and its voxels for the
@@ -156,6 +161,7 @@ class OutputSpec:
     channels: tuple[str, ...]
     activation: str = "none"
     threshold: float = 0.5
+    fill_holes: bool = False
     min_component_mm3: float = 0.0
     min_component_share: float = 0.0
     min_region_mm3: dict[str, float] = field(default_factory=dict)
@@ -176,6 +182,8 @@ class OutputSpec:
             checks.fail("output.threshold", self.threshold, "0 <= threshold < 1")
         if self.min_component_mm3 < 0:
             checks.fail("output.min_component_mm3", self.min_component_mm3, "0 or more")
+        if not isinstance(self.fill_holes, bool) or (self.fill_holes and self.kind != "regions"):
+            checks.fail("output.fill_holes", self.fill_holes, 'true or false; true with kind "regions" only')
         _check_floors(self)
         _check_classes(self)
 
@@ -210,7 +218,7 @@ def _check_classes(output: OutputSpec) -> None:
 def _check_no_masks(output: OutputSpec) -> None:
     if len(output.channels) < 2:
         checks.fail("output.channels", output.channels, "two classes or more")
-    for name in ("threshold", "min_component_mm3", "min_component_share", "min_region_mm3"):
+    for name in ("threshold", "fill_holes", "min_component_mm3", "min_component_share", "min_region_mm3"):
         value, default = getattr(output, name), _default(output, name)
         if value != default:
             checks.fail(f"output.{name}", value, f'{default} with kind "classes": it is for masks')

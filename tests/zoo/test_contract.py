@@ -34,6 +34,7 @@ PLAIN = {
         "channels": ["wt"],
         "activation": "none",
         "threshold": 0.5,
+        "fill_holes": True,
         "min_component_mm3": 0.0,
         "min_component_share": 0.0,
         "min_region_mm3": {"wt": 50.0},
@@ -131,6 +132,8 @@ def test_round_trip(text, shape, spacing, threshold, training):
         ("input.overlap", 1.0),
         ("input.overlap", -0.1),
         ("input.overlap", "half"),
+        ("output.fill_holes", 1),
+        ("output.fill_holes", "yes"),
         ("output.min_region_mm3", {"tc": 1.0}),
         ("output.min_region_mm3", {"wt": -1.0}),
         ("output.min_region_mm3", {"wt": "large"}),
@@ -187,10 +190,11 @@ def test_what_older_files_cannot_know_may_be_left_out():
     plain = copy.deepcopy(PLAIN)
     for key in ("window", "overlap"):
         del plain["input"][key]
-    del plain["output"]["min_region_mm3"]
+    del plain["output"]["min_region_mm3"], plain["output"]["fill_holes"]
     contract = Contract.from_json(plain)
     assert (contract.input.preprocessing, contract.input.window) == ("grid", "whole")
     assert contract.output.min_region_mm3 == {}
+    assert contract.output.fill_holes is False
 
 
 @pytest.mark.parametrize(
@@ -221,6 +225,8 @@ def test_label_channels_have_to_be_the_labels():
     assert good.regions == {"wt": (1, 2, 3), "tc": (1, 3), "et": (3,)}
     with pytest.raises(ContractError, match=r"output\.channels"):
         Contract(**{**vars(base), "labels": labels, "output": output("background", "edema")})
+    with pytest.raises(ContractError, match=r"output\.fill_holes"):
+        OutputSpec("y", "labels", ("background", "edema"), fill_holes=True)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from .ensemble import mirrored
+from .ensemble import viewed
 from .network import answer_shape
 from .networks.cnn3d_cls import WithTwoLogits
 from .networks.cnn3d_seg import WithSigmoid
@@ -12,7 +12,7 @@ from .recipe import Recipe
 
 
 def deployed(recipe: Recipe, network: nn.Module) -> nn.Module:
-    """Probabilities of regions, or one logit per class, the mean over mirror images if the recipe says so.
+    """Probabilities of regions, or one logit per class: over several views, if the recipe says so.
 
     Args:
         recipe: that it was trained by; not of a language model.
@@ -26,6 +26,6 @@ def deployed(recipe: Recipe, network: nn.Module) -> nn.Module:
     """
     if recipe.task == "segment":
         return WithSigmoid(network)
-    network, spec = mirrored(recipe, network), recipe.input
+    network, spec = viewed(recipe, network), recipe.input
     shape = answer_shape(network, (2, len(spec.channels), *spec.shape), recipe.name)
     return WithTwoLogits(network) if shape == (2, 1) else network

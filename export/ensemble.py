@@ -1,5 +1,7 @@
-"""Several answers in one network and one file: a cross-validation's folds; two
-networks that know different things; an image and its mirror image."""
+"""Several answers in one network and one file.
+
+They are a cross-validation's folds, two networks that know different things, or several views of one image.
+"""
 
 from __future__ import annotations
 
@@ -96,29 +98,35 @@ def _sum(first: Tensor, others: Sequence[Tensor]) -> Tensor:
     return first
 
 
-def mirrored(recipe: Recipe, network: nn.Module) -> nn.Module:
-    """The network, with its mirror images if ``recipe`` asks for them."""
-    return MeanOfMirrored(network) if recipe.ensemble.mirror else network
+def viewed(recipe: Recipe, network: nn.Module) -> nn.Module:
+    """The network, answering from several views of an image if ``recipe`` asks for them."""
+    return MeanOfViews(network, recipe.ensemble.turn) if recipe.ensemble.mirror else network
 
 
-class MeanOfMirrored(nn.Module):
+class MeanOfViews(nn.Module):
     """(N, C, H, W) images -> (N, K): the mean of the logits of each image and of its mirror image.
 
-    Their softmax is the normalised geometric mean of the two answers.
+    Their softmax is the normalised geometric mean of the answers.
 
     Args:
         network: gives logits (N, K).
+        turn: also of both turned by quarters; H = W then.
 
     Example:
         >>> corner = nn.Flatten()
-        >>> MeanOfMirrored(corner)(torch.tensor([[[[1.0, 5.0]]]]))
+        >>> MeanOfViews(corner)(torch.tensor([[[[1.0, 5.0]]]]))
         tensor([[3., 3.]])
+        >>> MeanOfViews(corner, turn=True)(torch.tensor([[[[1.0, 5.0], [2.0, 4.0]]]]))
+        tensor([[3., 3., 3., 3.]])
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, turn: bool = False) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.turn = network, turn
 
     def forward(self, x: Tensor) -> Tensor:
-        logits, count = self.network(torch.cat([x, x.flip(-1)])), x.shape[0]
-        return (logits[:count] + logits[count:]) / 2
+        views = [x, x.flip(-1)]
+        if self.turn:
+            views += [view.flip(-2) for view in views]
+            views += [view.transpose(2, 3) for view in views]
+        return self.network(torch.cat(views)).unflatten(0, (len(views), -1)).mean(0)

@@ -101,6 +101,8 @@ class Recipe:
             )
         if (self.ensemble.mirror or self.fit.mask_weight) and (self.task != "classify" or self.volumes):
             raise UsageError("recipe: ensemble.mirror and fit.mask_weight are for classifiers of 2-D images")
+        if self.ensemble.turn and len(set(self.input.shape)) > 1:
+            raise UsageError(f"recipe [ensemble]: turn is for square images, not {list(self.input.shape)}")
         if self.fit.mask_weight and not self.options.get("locate"):
             raise UsageError("recipe [fit]: mask_weight needs a network with options.locate = true")
         if self.task == "prompt" and (self.pretrain.steps or self.pretrain.weights):

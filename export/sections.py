@@ -176,6 +176,7 @@ class EnsembleSpec:
     Attributes:
         folds: after a cross-validation, export the mean of the folds' probabilities as one network.
         mirror: answer with the mean over an image and its mirror image (classifiers of 2-D images).
+        turn: and over both turned by quarters, eight views in all (with ``mirror``, of square images).
         partner: recipe of another segmenter of the same regions on the same grid, trained beside this one on
             the same cases; the answer is the weighted mean of both.
         partner_share: its weight in the mean, between 0 and 1.
@@ -183,10 +184,13 @@ class EnsembleSpec:
 
     folds: bool = False
     mirror: bool = False
+    turn: bool = False
     partner: str = ""
     partner_share: float = 0.5
 
     def __post_init__(self) -> None:
+        if self.turn and not self.mirror:
+            raise UsageError("recipe [ensemble]: turn goes with mirror = true")
         if not 0 < self.partner_share < 1:
             raise UsageError(
                 f"recipe [ensemble]: partner_share = {self.partner_share}; expected between 0 and 1"

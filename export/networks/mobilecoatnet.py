@@ -72,7 +72,7 @@ class MobileCoAtNet(nn.Module):
                 self.convolutions.append(block)
         self.attentions = nn.ModuleList()
         for stage in (2, 3):
-            grid = [_halved(side, stage + 2) for side in size]
+            grid = [halved(side, stage + 2) for side in size]
             drops = [next(rates) for _ in range(blocks[stage])]
             self.attentions.append(AttentionStage(widths[stage - 1], widths[stage], grid, drops))
         self.dropout = nn.Dropout(dropout)
@@ -249,7 +249,7 @@ def _conv(
     )
 
 
-def _halved(side: int, times: int) -> int:
+def halved(side: int, times: int) -> int:
     """What ``times`` strided convolutions leave of ``side`` pixels: each rounds up."""
     for _ in range(times):
         side = (side + 1) // 2

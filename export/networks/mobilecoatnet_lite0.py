@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...zoo.errors import UsageError
-from .mobilecoatnet import AttentionBlock, DropPath
+from .mobilecoatnet import AttentionBlock, DropPath, halved
 
 #: (channels, depthwise kernel, stride, expansion) of each of Lite0's blocks but the last.
 BLOCKS = (
@@ -27,7 +27,7 @@ BLOCKS = (
     *((112, 5, 1, 6), (112, 5, 1, 6), (112, 5, 1, 6)),
     *((192, 5, 2, 6), (192, 5, 1, 6), (192, 5, 1, 6), (192, 5, 1, 6)),
 )
-STEM, WIDTH = 32, BLOCKS[-1][0]
+STEM = 32
 HALVINGS = 1 + sum(stride == 2 for _, _, stride, _ in BLOCKS)
 EPSILON = 1e-3
 #: Lite0's names of what a block holds, in this order, and ours.
@@ -78,7 +78,7 @@ class MobileCoAtNetLite0(nn.Module):
         for (wider, kernel, stride, expansion), rate in zip(BLOCKS, rates, strict=False):
             self.blocks.append(LiteBlock(width, wider, kernel, stride, expansion, rate))
             width = wider
-        grid = [-(-side // 2**HALVINGS) for side in size]
+        grid = [halved(side, HALVINGS) for side in size]
         self.attention = nn.ModuleList(AttentionBlock(width, grid, rate) for rate in rates[len(BLOCKS) :])
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, out_channels)
